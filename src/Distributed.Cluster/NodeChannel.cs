@@ -1,0 +1,58 @@
+using System.Net.Sockets;
+using Grpc.Net.Client;
+
+namespace Distributed.Cluster;
+
+/// <summary>gRPC channels between nodes, tuned for few long streams of large messages.</summary>
+public static class NodeChannel
+{
+    /// <summary>The largest message between nodes, bytes: hidden states or logits of one step.</summary>
+    public const int MaxMessageBytes = 256 << 20;
+
+    /// <summary>HTTP/2 flow-control window of a stream, bytes; a prefill chunk fits without waiting for a window update.</summary>
+    public const int StreamWindowBytes = 16 << 20;
+
+    /// <summary>A channel to a node. Nothing is sent until the first call.</summary>
+    /// <param name="address">Where the node listens.</param>
+    /// <param name="connectTimeout">How long a connection may take to come about.</param>
+    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout)
+    {
+        var handler = new SocketsHttpHandler
+        {
+            ConnectTimeout = connectTimeout,
+            InitialHttp2StreamWindowSize = StreamWindowBytes,
+            EnableMultipleHttp2Connections = true,
+            PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+            // A peer that is gone without closing its connection is noticed by these.
+            KeepAlivePingDelay = TimeSpan.FromSeconds(5),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+            UseProxy = false,
+        };
+        if (address.SocketPath is { } path)
+            handler.ConnectCallback = (_, cancellation) => ConnectUnixAsync(path, cancellation);
+        var uri = address.SocketPath is null ? $"http://{address}" : "http://localhost";
+        return GrpcChannel.ForAddress(uri, new GrpcChannelOptions
+        {
+            HttpHandler = handler,
+            DisposeHttpClient = true,
+            MaxReceiveMessageSize = MaxMessageBytes,
+            MaxSendMessageSize = MaxMessageBytes,
+        });
+    }
+
+    private static async ValueTask<Stream> ConnectUnixAsync(string path, CancellationToken cancellation)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System.Net;
+using System.Net.Sockets;
+using Distributed.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Distributed.Cluster;
+
+/// <summary>Kestrel as a node's gRPC server: the counterpart of <see cref="NodeChannel"/>.</summary>
+public static class NodeServer
+{
+    /// <summary>Listens on the address, HTTP/2 only, with windows as large as the channel's.</summary>
+    /// <exception cref="InvalidInputException">The host name has no address on this machine.</exception>
+    public static void Listen(KestrelServerOptions kestrel, NodeAddress address)
+    {
+        var limits = kestrel.Limits;
+        limits.Http2.InitialStreamWindowSize = NodeChannel.StreamWindowBytes;
+        limits.Http2.InitialConnectionWindowSize = NodeChannel.StreamWindowBytes * 2;
+        limits.Http2.MaxFrameSize = (1 << 24) - 1;
+        limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(5);
+        limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(5);
+        // Streams stay open for as long as a pipeline does, mostly silent.
+        limits.MinRequestBodyDataRate = null;
+        limits.MinResponseDataRate = null;
+        limits.MaxRequestBodySize = null;
+
+        if (address.SocketPath is { } path)
+            kestrel.ListenUnixSocket(path, Http2Only);
+        else if (IPAddress.TryParse(address.Host, out var ip))
+            kestrel.Listen(ip, address.Port, Http2Only);
+        else if (address.Host == "localhost")
+            kestrel.Listen(IPAddress.Loopback, address.Port, Http2Only);
+        else
+            kestrel.Listen(Resolve(address), address.Port, Http2Only);
+    }
+
+    private static IPAddress Resolve(NodeAddress address)
+    {
+        try
+        {
+            return Dns.GetHostAddresses(address.Host!)[0];
+        }
+        catch (Exception error) when (error is SocketException or IndexOutOfRangeException)
+        {
+            throw new InvalidInputException("--listen", address.ToString(), "must name an address of this machine");
+        }
+    }
+
+    private static void Http2Only(ListenOptions options) => options.Protocols = HttpProtocols.Http2;
+}
