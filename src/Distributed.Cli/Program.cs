@@ -1,1 +1,5 @@
-return 0;
+using Distributed.Cli;
+using Distributed.Cli.Output;
+
+using var terminal = new Terminal();
+return await CommandLine.RunAsync(args, terminal);

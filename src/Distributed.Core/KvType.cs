@@ -16,6 +16,24 @@ public enum KvType
 /// <summary>Sizes of <see cref="KvType"/>.</summary>
 public static class KvTypes
 {
+    /// <summary>The type by the name that flags, files and messages use; null when there is none.</summary>
+    public static KvType? TryParse(string name) => name switch
+    {
+        "f32" => KvType.F32,
+        "f16" => KvType.F16,
+        "q8_0" => KvType.Q8_0,
+        _ => null,
+    };
+
+    /// <summary>The name that <see cref="TryParse"/> reads.</summary>
+    public static string ToName(this KvType type) => type switch
+    {
+        KvType.F32 => "f32",
+        KvType.F16 => "f16",
+        KvType.Q8_0 => "q8_0",
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
+    };
+
     /// <summary>Bytes that <paramref name="values"/> keys (or values) of one token take; Q8_0 needs a multiple of 32.</summary>
     public static long Bytes(this KvType type, long values) => type switch
     {

@@ -1,0 +1,100 @@
+using System.CommandLine;
+using Distributed.Core;
+using Microsoft.Extensions.Logging;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary>The flags that several verbs share. Each stands here once; a verb adds those it knows.</summary>
+internal static class CommonOptions
+{
+    /// <summary>The most worker processes that a command starts itself.</summary>
+    public const int MaxLocalWorkers = 16;
+
+    /// <summary>How many worker processes a command starts itself unless told otherwise.</summary>
+    public const int DefaultLocalWorkers = 3;
+
+    private static readonly Dictionary<string, LogLevel> LogLevels = new()
+    {
+        ["trace"] = Microsoft.Extensions.Logging.LogLevel.Trace,
+        ["debug"] = Microsoft.Extensions.Logging.LogLevel.Debug,
+        ["info"] = Microsoft.Extensions.Logging.LogLevel.Information,
+        ["warning"] = Microsoft.Extensions.Logging.LogLevel.Warning,
+        ["error"] = Microsoft.Extensions.Logging.LogLevel.Error,
+        ["none"] = Microsoft.Extensions.Logging.LogLevel.None,
+    };
+
+    private static readonly Dictionary<string, KvType> KvTypeNames = new()
+    {
+        ["f32"] = Core.KvType.F32,
+        ["f16"] = Core.KvType.F16,
+        ["q8_0"] = Core.KvType.Q8_0,
+    };
+
+    /// <summary>A model file; null for the cluster's model, or the sample model without a cluster.</summary>
+    public static Option<string?> Model { get; } = Flag.Text("--model", "FILE", "The model: a GGUF file, or the first of a split set", "-m");
+
+    /// <summary>A cluster file; null for worker processes of the command's own.</summary>
+    public static Option<string?> Cluster { get; } = Flag.Text("--cluster", "FILE", "The cluster to use (YAML)", "-c");
+
+    /// <summary>The longest sequence in tokens; null for the default.</summary>
+    public static Option<int?> Context { get; } = Flag.Whole("--context", "The longest sequence, in tokens", 1, 1 << 24);
+
+    /// <summary>The format of the KV cache; null for the default.</summary>
+    public static Option<KvType?> KvType { get; } = Flag.Word("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", KvTypeNames);
+
+    /// <summary>Threads that compute, per worker; null for the default.</summary>
+    public static Option<int?> Threads { get; } = WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, 1024, "-t"));
+
+    /// <summary>Worker processes to start; null for the default.</summary>
+    public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");
+
+    /// <summary>The format of hidden states between workers. f32 is the only one.</summary>
+    public static Option<string?> Wire { get; } = Limited("--wire", "TYPE", "The format of hidden states between workers: f32", "f32");
+
+    /// <summary>The kind of device that workers started here compute on. cpu is the only one.</summary>
+    public static Option<string?> Device { get; } = WithoutCluster(Limited("--device", "DEVICE", "The device to compute on: cpu", "cpu"));
+
+    /// <summary>Shaping of the streams between nodes: none in this version.</summary>
+    public static Option<string?> Link { get; } = Absent("--link");
+
+    /// <summary>How much is logged on stderr; null for the verb's own default.</summary>
+    public static Option<LogLevel?> LogLevel { get; } =
+        Flag.Word("--log-level", "LEVEL", $"What to log on stderr: {string.Join(", ", LogLevels.Keys)}", LogLevels);
+
+    /// <summary>One JSON document instead of a table.</summary>
+    public static Option<bool> Json { get; } = Flag.Switch("--json", "Print one JSON document instead of a table");
+
+    /// <summary>Whether the user wants to see where errors come from.</summary>
+    public static bool IsDebugging(ParseResult flags) =>
+        flags.GetResult(LogLevel) is not null && flags.GetValue(LogLevel) <= Microsoft.Extensions.Logging.LogLevel.Debug;
+
+    /// <summary><c>--workers</c>, for verbs with a lowest number or a default of their own.</summary>
+    public static Option<int?> LocalWorkers(int from, string note) =>
+        WithoutCluster(Flag.Whole("--workers", $"Worker processes to start for this command ({note})", from, MaxLocalWorkers));
+
+    /// <summary>A flag whose other values this version lacks: the one it has may be spelled out, the rest is refused by name.</summary>
+    public static Option<string?> Limited(string name, string valueName, string description, string value) =>
+        Flag.Create(name, valueName, description, (string text, out string? result) =>
+        {
+            result = text;
+            return text == value ? null : $"is not in this version, only {value} is";
+        });
+
+    /// <summary>A flag this version lacks, refused by name rather than as unknown.</summary>
+    public static Option<string?> Absent(string name)
+    {
+        var option = Flag.Create(name, "VALUE", "Not in this version", (string text, out string? result) =>
+        {
+            result = text;
+            return "this flag is not in this version";
+        });
+        option.Hidden = true;
+        return option;
+    }
+
+    private static Option<T> WithoutCluster<T>(Option<T> option)
+    {
+        option.NotBeside(Cluster, ", whose workers run already");
+        return option;
+    }
+}

@@ -1,0 +1,109 @@
+using System.CommandLine;
+using System.Globalization;
+using Distributed.Core;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary>Reads a flag's text.</summary>
+/// <param name="text">As typed.</param>
+/// <param name="value">What it means; undefined where a rule is broken.</param>
+/// <returns>The rule that the text breaks; null for none.</returns>
+internal delegate string? ReadFlag<T>(string text, out T value);
+
+/// <summary>Makes the options of the commands. A wrong value is told with flag, value and rule, and never stops the others from being read.</summary>
+internal static class Flag
+{
+    /// <summary>A flag with a value.</summary>
+    /// <param name="name">With its dashes.</param>
+    /// <param name="valueName">What stands for the value in the help.</param>
+    /// <param name="description">For the help.</param>
+    /// <param name="read">What the text means.</param>
+    /// <param name="alias">A short form; null for none.</param>
+    public static Option<T> Create<T>(string name, string valueName, string description, ReadFlag<T> read, string? alias = null) =>
+        new(name, alias is null ? [] : [alias])
+        {
+            HelpName = valueName,
+            Description = description,
+            CustomParser = result =>
+            {
+                var text = result.Tokens[0].Value;
+                if (read(text, out var value) is { } rule)
+                    result.AddError(new InputError(name, text, rule).ToString());
+                return value;
+            },
+        };
+
+    /// <summary>A flag that is there or not.</summary>
+    public static Option<bool> Switch(string name, string description) =>
+        new(name) { Description = description, Arity = ArgumentArity.Zero };
+
+    /// <summary>A text that must not be empty; null when the flag is absent.</summary>
+    public static Option<string?> Text(string name, string valueName, string description, string? alias = null) =>
+        Create(name, valueName, description, (string text, out string? value) =>
+        {
+            value = text;
+            return text.Length == 0 ? "must not be empty" : null;
+        }, alias);
+
+    /// <summary>A whole number; null when the flag is absent.</summary>
+    public static Option<int?> Whole(string name, string description, int from, int to, string? alias = null) =>
+        Create(name, "N", description, (string text, out int? value) =>
+        {
+            var rule = ReadWhole(text, from, to, out var number);
+            value = number;
+            return rule;
+        }, alias);
+
+    /// <summary>A number; null when the flag is absent.</summary>
+    /// <param name="name">With its dashes.</param>
+    /// <param name="description">For the help.</param>
+    /// <param name="rule">The rule a value breaks; null for none.</param>
+    public static Option<float?> Number(string name, string description, Func<float, string?> rule) =>
+        Create(name, "F", description, (string text, out float? value) =>
+        {
+            var isNumber = float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number);
+            value = number;
+            return isNumber ? rule(number) : "must be a number";
+        });
+
+    /// <summary>One of a few words.</summary>
+    /// <param name="name">With its dashes.</param>
+    /// <param name="valueName">What stands for the value in the help.</param>
+    /// <param name="description">For the help.</param>
+    /// <param name="words">What each word means.</param>
+    /// <param name="alias">A short form; null for none.</param>
+    public static Option<T?> Word<T>(
+        string name, string valueName, string description, IReadOnlyDictionary<string, T> words, string? alias = null)
+        where T : struct =>
+        Create(name, valueName, description, (string text, out T? value) =>
+        {
+            var known = words.TryGetValue(text, out var meaning);
+            value = meaning;
+            return known ? null : $"must be one of {string.Join(", ", words.Keys)}";
+        }, alias);
+
+    /// <summary>Refuses a flag beside another one. A rule of the flag, not of the verb: a verb's rules hide what is wrong with values.</summary>
+    /// <param name="option">The flag.</param>
+    /// <param name="other">The other flag.</param>
+    /// <param name="reason">What follows its name.</param>
+    public static void NotBeside(this Option option, Option other, string reason = "") => option.Validators.Add(flags =>
+    {
+        if (!flags.Implicit && flags.GetResult(other) is { Implicit: false })
+            flags.AddError($"{option.Name}: cannot stand beside {other.Name}{reason}");
+    });
+
+    /// <summary>Refuses a flag beside an argument.</summary>
+    public static void NotBeside(this Option option, Argument other) => option.Validators.Add(flags =>
+    {
+        if (!flags.Implicit && flags.GetResult(other) is { Tokens.Count: > 0 })
+            flags.AddError($"{option.Name}: cannot stand beside {other.Name}");
+    });
+
+    /// <summary>A whole number in a range.</summary>
+    public static string? ReadWhole(string text, int from, int to, out int value)
+    {
+        if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= from && value <= to)
+            return null;
+        return to == int.MaxValue ? $"must be a whole number of at least {from}" : $"must be a whole number from {from} to {to}";
+    }
+}

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using Distributed.Cli.Output;
+using Distributed.Cluster;
+using Distributed.Core;
+
+namespace Distributed.Cli;
+
+/// <summary>Errors as a user sees them: one line each on stderr, and the exit code that goes with them.</summary>
+internal static class ErrorReport
+{
+    /// <summary>Wrong usage.</summary>
+    public static int Usage(Terminal terminal, IReadOnlyList<string> errors, Command verb)
+    {
+        foreach (var error in errors)
+            Print(terminal, error);
+        var name = verb is RootCommand ? "distributed" : $"distributed {verb.Name}";
+        terminal.Error.WriteLine($"'{name} --help' shows what there is.");
+        return ExitCode.InvalidInput;
+    }
+
+    /// <summary>A verb that ended with an exception.</summary>
+    /// <param name="terminal">Where it is told.</param>
+    /// <param name="error">What it ended with.</param>
+    /// <param name="debug">Show where it came from.</param>
+    public static int Failure(Terminal terminal, Exception error, bool debug)
+    {
+        if (terminal.Interrupt.Token.IsCancellationRequested)
+            return ExitCode.Interrupted;
+
+        var code = ExitCode.Failed;
+        switch (error)
+        {
+            case InvalidInputException invalid:
+                foreach (var one in invalid.Errors)
+                    Print(terminal, one.ToString());
+                code = ExitCode.InvalidInput;
+                break;
+            case StageFailureException or IOException or UnauthorizedAccessException or TimeoutException or OperationCanceledException:
+                Print(terminal, error.Message);
+                break;
+            default:
+                Print(terminal, $"unexpected {error.GetType().Name}: {error.Message} (--log-level debug shows where)");
+                break;
+        }
+
+        if (debug)
+            terminal.Error.WriteLine(error);
+        return code;
+    }
+
+    private static void Print(Terminal terminal, string message) => terminal.Error.WriteLine($"error: {message}");
+}

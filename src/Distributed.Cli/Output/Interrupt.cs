@@ -1,0 +1,78 @@
+using System.Runtime.InteropServices;
+
+namespace Distributed.Cli.Output;
+
+/// <summary>
+/// Ctrl-C and SIGTERM. The first one cancels what runs, so that it can end cleanly; a second Ctrl-C ends the process at once.
+/// </summary>
+internal sealed class Interrupt : IDisposable
+{
+    private readonly CancellationTokenSource _whole = new();
+    private readonly PosixSignalRegistration _ctrlC;
+    private readonly PosixSignalRegistration _terminate;
+    private CancellationTokenSource? _part;
+
+    public Interrupt()
+    {
+        _ctrlC = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnCtrlC);
+        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnTerminate);
+    }
+
+    /// <summary>Cancelled when the process is asked to end.</summary>
+    public CancellationToken Token => _whole.Token;
+
+    /// <summary>Whether it was SIGTERM that asked: the usual way to stop a server.</summary>
+    public bool Terminated { get; private set; }
+
+    /// <summary>Leaves Ctrl-C to another process of the same terminal: the one that started this one and will end it.</summary>
+    public bool IgnoresCtrlC { get; set; }
+
+    /// <summary>
+    /// Runs a part that Ctrl-C stops without ending the process, e.g. one answer of a chat. Its token is cancelled with
+    /// <see cref="Token"/> too.
+    /// </summary>
+    public async Task RunPartAsync(Func<CancellationToken, Task> part)
+    {
+        using var source = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        Volatile.Write(ref _part, source);
+        try
+        {
+            await part(source.Token);
+        }
+        finally
+        {
+            Volatile.Write(ref _part, null);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _ctrlC.Dispose();
+        _terminate.Dispose();
+        _whole.Dispose();
+    }
+
+    private void OnCtrlC(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        if (IgnoresCtrlC)
+            return;
+        if (Volatile.Read(ref _part) is { IsCancellationRequested: false } part)
+        {
+            part.Cancel();
+            return;
+        }
+
+        if (_whole.IsCancellationRequested)
+            Environment.Exit(ExitCode.Interrupted);
+        _whole.Cancel();
+    }
+
+    private void OnTerminate(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        Terminated = true;
+        _whole.Cancel();
+    }
+}

@@ -1,0 +1,80 @@
+using System.Text;
+using Spectre.Console;
+
+namespace Distributed.Cli.Output;
+
+/// <summary>
+/// The process's three streams. stdout carries the result alone; everything said about it goes to stderr. Colour and live
+/// progress only where a stream is a terminal and <c>NO_COLOR</c> is not set.
+/// </summary>
+internal sealed class Terminal : IDisposable
+{
+    // Wide enough that no table is ever wrapped where nobody reads it on a screen.
+    private const int UnlimitedWidth = 1000;
+
+    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
+
+    private readonly Lazy<IAnsiConsole> _outConsole;
+    private readonly Lazy<IAnsiConsole> _errorConsole;
+
+    public Terminal()
+    {
+        // Console's own writers follow the locale; a result must be the same bytes everywhere.
+        Out = new StreamWriter(Console.OpenStandardOutput(), Utf8) { AutoFlush = true, NewLine = "\n" };
+        Error = TextWriter.Synchronized(new StreamWriter(Console.OpenStandardError(), Utf8) { AutoFlush = true, NewLine = "\n" });
+        _outConsole = new(() => Open(Out, !Console.IsOutputRedirected));
+        _errorConsole = new(() => Open(Error, !Console.IsErrorRedirected));
+    }
+
+    /// <summary>stdout: the result.</summary>
+    public TextWriter Out { get; }
+
+    /// <summary>stderr: whatever is said about the result. Safe to write to from any thread.</summary>
+    public TextWriter Error { get; }
+
+    /// <summary>stdout for tables.</summary>
+    public IAnsiConsole OutConsole => _outConsole.Value;
+
+    /// <summary>stderr for tables and progress bars.</summary>
+    public IAnsiConsole ErrorConsole => _errorConsole.Value;
+
+    /// <summary>Whether stderr can show a progress bar.</summary>
+    public bool ShowsProgress { get; } = !Console.IsErrorRedirected && !NoColor;
+
+    /// <summary>Whether a person types into stdin.</summary>
+    public bool IsInputInteractive { get; } = !Console.IsInputRedirected;
+
+    /// <summary>Cancelled by the first Ctrl-C or SIGTERM.</summary>
+    public Interrupt Interrupt { get; } = new();
+
+    private static bool NoColor => !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+
+    /// <summary>All of stdin as UTF-8 text.</summary>
+    public static async Task<string> ReadInputAsync(CancellationToken cancellation)
+    {
+        using var reader = new StreamReader(Console.OpenStandardInput(), Utf8);
+        return await reader.ReadToEndAsync(cancellation);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Interrupt.Dispose();
+        Out.Dispose();
+        Error.Dispose();
+    }
+
+    private static IAnsiConsole Open(TextWriter writer, bool isTerminal)
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Out = new AnsiConsoleOutput(writer),
+            Ansi = isTerminal && !NoColor ? AnsiSupport.Detect : AnsiSupport.No,
+            ColorSystem = isTerminal && !NoColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Interactive = isTerminal && !NoColor ? InteractionSupport.Detect : InteractionSupport.No,
+        });
+        if (!isTerminal)
+            console.Profile.Width = UnlimitedWidth;
+        return console;
+    }
+}

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+
+namespace Distributed.Cli;
+
+/// <summary>What is wrong with the words of a command line, all at once.</summary>
+internal static class UsageErrors
+{
+    /// <summary>Every error, one sentence each; empty when the verb can run (or help is asked for).</summary>
+    public static IReadOnlyList<string> Find(ParseResult parsed)
+    {
+        var misread = FlagsReadAsArguments(parsed);
+        if (parsed.Action is not ParseErrorAction)
+            return [.. misread.Select(flag => Unknown(flag, parsed))];
+        if (parsed.CommandResult.Command is RootCommand && parsed.UnmatchedTokens.Count == 0)
+            return ["a verb is missing"];
+
+        // The parser's own words for what it could not place say less than ours.
+        var unplaced = parsed.UnmatchedTokens.Select(word => $"Unrecognized command or argument '{word}'.").Append("Required command was not provided.").ToHashSet();
+        var others = parsed.Errors.Select(error => error.Message).Where(message => !unplaced.Contains(message));
+        // Behind a flag that is none, nobody knows what its value and what an argument was meant to be.
+        var words = misread.Count > 0 ? parsed.UnmatchedTokens.Where(LooksLikeFlag) : parsed.UnmatchedTokens;
+        return [.. misread.Concat(words).Select(word => Unknown(word, parsed)), .. others];
+    }
+
+    /// <summary>Words that look like flags but were taken for a verb's argument, because the verb has no such flag.</summary>
+    private static List<string> FlagsReadAsArguments(ParseResult parsed)
+    {
+        var endOfFlags = parsed.Tokens.Select(token => token.Type).ToList().IndexOf(TokenType.DoubleDash);
+        var arguments = parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens);
+        return
+        [
+            .. arguments
+                .Where(token => LooksLikeFlag(token.Value))
+                .Where(token => endOfFlags < 0 || parsed.Tokens.Take(endOfFlags).Contains(token))
+                .Select(token => token.Value),
+        ];
+    }
+
+    private static bool LooksLikeFlag(string word) => word is ['-', _, ..];
+
+    private static string Unknown(string word, ParseResult parsed)
+    {
+        var verb = parsed.CommandResult.Command;
+        if (LooksLikeFlag(word))
+            return $"{word}: {(verb is RootCommand ? "there is no such flag" : $"{verb.Name} has no such flag")}";
+        return verb is RootCommand
+            ? $"{word}: is no verb; the verbs are {string.Join(", ", verb.Subcommands.Select(command => command.Name))}"
+            : $"{word}: one word too many; a text of several words goes in quotes";
+    }
+}

@@ -1,0 +1,97 @@
+using Distributed.Core;
+
+namespace Distributed.Cluster.Config;
+
+/// <summary>
+/// A cluster: what a cluster file says, with every default in its place. A file's keys are these names in kebab-case, and so
+/// are the command line's flags. Made by <see cref="ClusterFile"/>, or in code; <see cref="ClusterValidator"/> judges both.
+/// </summary>
+public sealed record ClusterConfig
+{
+    /// <summary>The default of <see cref="Context"/>, where the model's own context is not shorter.</summary>
+    public const int DefaultContext = 4096;
+
+    /// <summary>The model file, or the first shard of a split set. A relative path in a cluster file counts from that file's folder.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>The longest sequence, in tokens; null for the model's own context, at most <see cref="DefaultContext"/>.</summary>
+    public int? Context { get; init; }
+
+    /// <summary>The format of the KV cache.</summary>
+    public KvType KvType { get; init; } = KvType.F16;
+
+    /// <summary>The most tokens in one step: long prompts are prefilled in chunks of this many.</summary>
+    public int MaxBatchTokens { get; init; } = 256;
+
+    /// <summary>How many sequences of the full context the KV cache has room for at once.</summary>
+    public int Sequences { get; init; } = 4;
+
+    /// <summary>How many requests may wait for a place; more are refused.</summary>
+    public int MaxWaiting { get; init; } = 64;
+
+    /// <summary>The format of hidden states between workers.</summary>
+    public WireType Wire { get; init; } = WireType.F32;
+
+    /// <summary>Where the coordinator serves HTTP; port 0 takes any free one.</summary>
+    public NodeAddress Http { get; init; } = NodeAddress.Parse("http", "127.0.0.1:8080");
+
+    /// <summary>How long to wait for a worker to answer.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>The workers, in the order in which an automatic split uses them; at least one.</summary>
+    public IReadOnlyList<WorkerConfig> Workers { get; init; } = [];
+
+    /// <summary>Which layers go where; null (<c>auto</c> in a file) leaves it to the planner.</summary>
+    public IReadOnlyList<SplitConfig>? Split { get; init; }
+
+    /// <summary>Where each value was written, for errors; empty for a config made in code.</summary>
+    public ConfigOrigins Origins { get; init; } = ConfigOrigins.None;
+
+    /// <summary>The longest sequence with this model, in tokens: <see cref="Context"/> with its default resolved.</summary>
+    public int ContextFor(ModelConfig model) => Context ?? Math.Min(model.ContextLength, DefaultContext);
+
+    /// <summary>An error about one of the values, with the place where it was written.</summary>
+    /// <param name="key">The key, e.g. <c>workers[1].address</c>.</param>
+    /// <param name="value">The value; null when it is missing.</param>
+    /// <param name="rule">The rule it breaks, as a phrase that follows the value.</param>
+    public InputError Error(string key, object? value, string rule) => Origins.Error(key, value?.ToString(), rule);
+}
+
+/// <summary>A worker of a cluster.</summary>
+public sealed record WorkerConfig
+{
+    /// <summary>A name of its own, which placements, reports and <see cref="SplitConfig.Worker"/> use.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Where it listens, as the coordinator and the other workers reach it.</summary>
+    public required NodeAddress Address { get; init; }
+
+    /// <summary>The devices to use, in this order; null for all that the worker offers.</summary>
+    public IReadOnlyList<string>? Devices { get; init; }
+
+    /// <summary>The most memory to use per device, in bytes; a device without an entry may use what the worker allows.</summary>
+    public IReadOnlyDictionary<string, long> Memory { get; init; } = new Dictionary<string, long>();
+
+    /// <summary>The model file's path on that worker's machine, used as it stands; null where it is that of <see cref="ClusterConfig.Model"/>.</summary>
+    public string? Model { get; init; }
+}
+
+/// <summary>One stage of an explicit split.</summary>
+public sealed record SplitConfig
+{
+    /// <summary>The name of the worker.</summary>
+    public required string Worker { get; init; }
+
+    /// <summary>One of its devices; null where it has only one.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>The stage's layers.</summary>
+    public required LayerRange Layers { get; init; }
+}
+
+/// <summary>The format of hidden states on the way from one worker to the next.</summary>
+public enum WireType
+{
+    /// <summary>Single precision: exact.</summary>
+    F32,
+}

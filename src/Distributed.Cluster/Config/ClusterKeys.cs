@@ -1,0 +1,64 @@
+using Distributed.Core;
+
+namespace Distributed.Cluster.Config;
+
+/// <summary>The keys of a cluster file, one table per record: the only place that knows their names.</summary>
+internal static class ClusterKeys
+{
+    private static readonly (string, KvType)[] KvTypes = [("f32", KvType.F32), ("f16", KvType.F16), ("q8_0", KvType.Q8_0)];
+
+    private static readonly (string, WireType)[] WireTypes = [("f32", WireType.F32)];
+
+    // What stands for values that could not be read: each breaks its own rule, so the validator makes nothing more of it.
+    private static readonly WorkerConfig NoWorker = new() { Name = "", Address = NodeAddress.Parse("address", "none:0") };
+
+    private static readonly SplitConfig NoSplit = new() { Worker = "", Layers = new LayerRange(0, -1) };
+
+    public static readonly IReadOnlyList<ConfigKey<ClusterConfig>> Cluster =
+    [
+        new("model", (config, value) => config with { Model = value.FilePath() }, IsRequired: true),
+        new("context", (config, value) => config with { Context = value.Int() }),
+        new("kv-type", (config, value) => config with { KvType = value.OneOf(KvTypes) }),
+        new("max-batch-tokens", (config, value) => config with { MaxBatchTokens = value.Int() }),
+        new("sequences", (config, value) => config with { Sequences = value.Int() }),
+        new("max-waiting", (config, value) => config with { MaxWaiting = value.Int() }),
+        new("wire", (config, value) => config with { Wire = value.OneOf(WireTypes, "f16", "q8_0") }),
+        new("http", (config, value) => config with { Http = Address(value) }),
+        new("connect-timeout", (config, value) => config with { ConnectTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("workers", (config, value) => config with
+        {
+            Workers = value.List("a list of workers, each with a name and an address", ReadWorker, NoWorker),
+        }, IsRequired: true),
+        new("split", (config, value) => config with
+        {
+            Split = value.IsText("auto") ? null : value.List("auto, or a list of stages, each with a worker and its layers", ReadStage, NoSplit),
+        }),
+    ];
+
+    private static readonly IReadOnlyList<ConfigKey<WorkerConfig>> Worker =
+    [
+        new("name", (worker, value) => worker with { Name = value.Text() }, IsRequired: true),
+        new("address", (worker, value) => worker with { Address = Address(value) }, IsRequired: true),
+        new("devices", (worker, value) => worker with
+        {
+            Devices = value.List("a list of devices, like [cpu, cuda:0]", item => item.Text(), ""),
+        }),
+        new("memory", (worker, value) => worker with { Memory = value.Dictionary("a size per device, like {cpu: 8GiB}", Size) }),
+        new("model", (worker, value) => worker with { Model = value.Text() }),
+    ];
+
+    private static readonly IReadOnlyList<ConfigKey<SplitConfig>> Split =
+    [
+        new("worker", (split, value) => split with { Worker = value.Text() }, IsRequired: true),
+        new("device", (split, value) => split with { Device = value.Text() }),
+        new("layers", (split, value) => split with { Layers = value.Parse<LayerRange>(LayerRange.TryParse, LayerRange.Rule) }, IsRequired: true),
+    ];
+
+    private static WorkerConfig ReadWorker(ConfigValue value) => value.Binder.Bind(NoWorker, value.Key, value.Node, Worker);
+
+    private static SplitConfig ReadStage(ConfigValue value) => value.Binder.Bind(NoSplit, value.Key, value.Node, Split);
+
+    private static NodeAddress Address(ConfigValue value) => NodeAddress.Parse(value.Key, value.Text());
+
+    private static long Size(ConfigValue value) => value.Parse<long>(ByteSize.TryParse, ByteSize.Rule);
+}

@@ -1,0 +1,141 @@
+using System.Text.RegularExpressions;
+using Distributed.Core;
+
+namespace Distributed.Cluster.Config;
+
+/// <summary>The rules of a <see cref="ClusterConfig"/>, whether it comes from a file, from flags or from code.</summary>
+public static partial class ClusterValidator
+{
+    private const int MaxContext = 1 << 24;
+    private const int MaxWorkers = 256;
+
+    /// <summary>What can be judged without the model and the workers.</summary>
+    /// <returns>Every error; empty when all is well.</returns>
+    public static IReadOnlyList<InputError> Check(ClusterConfig config)
+    {
+        List<InputError> errors = [];
+        if (config.Model.Length == 0 || config.Model.Contains('\0'))
+            errors.Add(config.Error("model", config.Model, "must be the path of a model file"));
+        CheckRange("context", config.Context ?? 1, 1, MaxContext);
+        CheckRange("max-batch-tokens", config.MaxBatchTokens, 1, 65536);
+        CheckRange("sequences", config.Sequences, 1, 1024);
+        CheckRange("max-waiting", config.MaxWaiting, 0, 1 << 20);
+        if (config.Http.SocketPath is not null)
+            errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
+        if (config.Workers.Count is < 1 or > MaxWorkers)
+            errors.Add(config.Error("workers", $"{config.Workers.Count} workers", $"must be 1 to {MaxWorkers} workers"));
+
+        for (var i = 0; i < Math.Min(config.Workers.Count, MaxWorkers); i++)
+            errors.AddRange(CheckWorker(config, i));
+        if (config.Split is not null)
+            errors.AddRange(CheckSplit(config, config.Split));
+        return errors;
+
+        void CheckRange(string key, int value, int min, int max)
+        {
+            if (value < min || value > max)
+                errors.Add(config.Error(key, value, $"must lie between {min} and {max}"));
+        }
+    }
+
+    /// <summary>What takes the model to judge: the context and the layers.</summary>
+    /// <returns>Every error; empty when all is well.</returns>
+    public static IReadOnlyList<InputError> Check(ClusterConfig config, ModelConfig model)
+    {
+        List<InputError> errors = [];
+        if (config.Context > model.ContextLength)
+            errors.Add(config.Error("context", config.Context, $"must be at most {model.ContextLength}, the context {model.Name} was trained for"));
+        var tooHigh = false;
+        foreach (var (i, stage) in (config.Split ?? []).Index().Where(pair => pair.Item.Layers.End > model.NumLayers))
+        {
+            tooHigh = true;
+            errors.Add(config.Error($"split[{i}].layers", stage.Layers, $"must end at {model.NumLayers - 1}, the last of {model.Name}'s {model.NumLayers} layers"));
+        }
+
+        if (config.Split is { Count: > 0 } split && !tooHigh && split.Max(stage => stage.Layers.End) is var end && end < model.NumLayers)
+            errors.Add(config.Error("split", null, $"leaves out {Layers(end, model.NumLayers)} of {model.Name}'s {model.NumLayers}"));
+        return errors;
+    }
+
+    private static IEnumerable<InputError> CheckWorker(ClusterConfig config, int index)
+    {
+        var worker = config.Workers[index];
+        var key = $"workers[{index}]";
+        var before = config.Workers.Take(index).ToList();
+        if (!WorkerName().IsMatch(worker.Name))
+            yield return config.Error($"{key}.name", worker.Name, "must be 1 to 63 letters, digits, dots, dashes or underscores, beginning with a letter or digit");
+        else if (before.FindIndex(other => other.Name == worker.Name) is >= 0 and var same)
+            yield return config.Error($"{key}.name", worker.Name, $"is already the name of workers[{same}]: names must differ");
+
+        if (worker.Address.Host is "0.0.0.0" or "::")
+            yield return config.Error($"{key}.address", worker.Address, "must be an address that other machines can connect to");
+        else if (worker.Address is { SocketPath: null, Port: 0 })
+            yield return config.Error($"{key}.address", worker.Address, "must have a port from 1 to 65535");
+        else if (before.FindIndex(other => string.Equals($"{other.Address}", $"{worker.Address}", StringComparison.OrdinalIgnoreCase)) is >= 0 and var same)
+            yield return config.Error($"{key}.address", worker.Address, $"is already the address of workers[{same}]: addresses must differ");
+
+        if (worker.Model is "" || worker.Model?.Contains('\0') == true)
+            yield return config.Error($"{key}.model", worker.Model, "must be the path of a model file on that worker");
+        if (worker.Devices is { Count: 0 })
+            yield return config.Error($"{key}.devices", "[]", "must name at least one device; without the key, all that the worker offers are used");
+        foreach (var (i, device) in (worker.Devices ?? []).Index())
+        {
+            if (!DeviceName().IsMatch(device))
+                yield return config.Error($"{key}.devices[{i}]", device, "must be cpu, cuda:N, opencl:N or ilgpu-cpu");
+            else if (worker.Devices!.Take(i).Contains(device))
+                yield return config.Error($"{key}.devices[{i}]", device, "is given twice");
+        }
+
+        foreach (var (device, bytes) in worker.Memory)
+        {
+            if (!(worker.Devices?.Contains(device) ?? DeviceName().IsMatch(device)))
+                yield return config.Error($"{key}.memory.{device}", null, $"is not a device of this worker: {(worker.Devices is null ? "cpu, cuda:N, opencl:N or ilgpu-cpu" : string.Join(", ", worker.Devices))}");
+            else if (bytes <= 0)
+                yield return config.Error($"{key}.memory.{device}", bytes, "must be above 0");
+        }
+    }
+
+    private static IEnumerable<InputError> CheckSplit(ClusterConfig config, IReadOnlyList<SplitConfig> split)
+    {
+        if (split.Count == 0)
+            yield return config.Error("split", "[]", "must be auto or have at least one stage");
+        var knowsAll = config.Workers.Count > 0 && config.Workers.All(worker => worker.Name.Length > 0);
+        foreach (var (i, stage) in split.Index())
+        {
+            var worker = config.Workers.FirstOrDefault(worker => worker.Name == stage.Worker);
+            if (worker is null && !knowsAll)
+                continue;
+            if (worker is null)
+                yield return config.Error($"split[{i}].worker", stage.Worker, $"is not a worker of this cluster{NearestName.Suggest(stage.Worker, config.Workers.Select(worker => worker.Name))}");
+            else if (stage.Device is null && worker.Devices is { Count: > 1 })
+                yield return config.Error($"split[{i}].device", null, $"is missing: {worker.Name} has {string.Join(", ", worker.Devices)}");
+            else if (stage.Device is not null && worker.Devices?.Contains(stage.Device) == false)
+                yield return config.Error($"split[{i}].device", stage.Device, $"is not a device of {worker.Name}, which has {string.Join(", ", worker.Devices)}");
+            else if (stage.Device is not null && !DeviceName().IsMatch(stage.Device))
+                yield return config.Error($"split[{i}].device", stage.Device, "must be cpu, cuda:N, opencl:N or ilgpu-cpu");
+        }
+
+        foreach (var (i, stage) in split.Index().Where(pair => !IsRange(pair.Item.Layers)))
+            yield return config.Error($"split[{i}].layers", stage.Layers, LayerRange.Rule);
+        var end = 0;
+        var readAll = split.All(stage => IsRange(stage.Layers));
+        foreach (var (i, stage) in split.Index().Where(pair => IsRange(pair.Item.Layers)).OrderBy(pair => pair.Item.Layers.First))
+        {
+            if (stage.Layers.First > end && readAll)
+                yield return config.Error($"split[{i}].layers", stage.Layers, $"leaves out {Layers(end, stage.Layers.First)} before it");
+            else if (stage.Layers.First < end)
+                yield return config.Error($"split[{i}].layers", stage.Layers, $"overlaps another stage in {Layers(stage.Layers.First, Math.Min(end, stage.Layers.End))}");
+            end = Math.Max(end, stage.Layers.End);
+        }
+
+        static bool IsRange(LayerRange layers) => layers.First >= 0 && layers.First <= layers.Last;
+    }
+
+    private static string Layers(int first, int end) => end - first == 1 ? $"layer {first}" : $"layers {new LayerRange(first, end - 1)}";
+
+    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\z")]
+    private static partial Regex WorkerName();
+
+    [GeneratedRegex(@"^(cpu|ilgpu-cpu|(cuda|opencl):[0-9]{1,3})\z")]
+    private static partial Regex DeviceName();
+}

@@ -1,0 +1,144 @@
+using System.Globalization;
+
+namespace Distributed.Core.Gguf;
+
+/// <summary>Reads the shape of a model from the metadata of its file, and reports everything that is wrong with it at once.</summary>
+internal sealed class GgufModelConfig
+{
+    // Far above any real model, and low enough that products of two fit an int and of three a long.
+    private const int MaxLayers = 1024;
+    private const int MaxWidth = 1 << 18;
+    private const int MaxHeads = 1 << 12;
+    private const int MaxHeadDim = 1 << 12;
+    private const int MaxVocab = 1 << 23;
+    private const int MaxContext = 1 << 28;
+    private const float MaxTheta = 1e12f;
+
+    private readonly GgufMetadata _metadata;
+    private readonly List<InputError> _errors = [];
+
+    private GgufModelConfig(GgufMetadata metadata) => _metadata = metadata;
+
+    /// <summary>The shape of a model.</summary>
+    /// <exception cref="InvalidInputException">The architecture is not known, or a value is missing or breaks a rule.</exception>
+    public static ModelConfig Read(GgufFile file, Architecture architecture) =>
+        new GgufModelConfig(file.Metadata).Read(architecture, file.Tensors.GetValueOrDefault(TensorNames.TokenEmbedding), file.Path);
+
+    private ModelConfig Read(Architecture architecture, Tensor? embedding, string path)
+    {
+        if (Int("expert_count", 0, int.MaxValue, 0) is > 0 and var experts)
+            Fail("expert_count", $"{experts}", "must be 0: mixtures of experts are not supported yet");
+        var hidden = Int("embedding_length", 1, MaxWidth);
+        var heads = Int("attention.head_count", 1, MaxHeads);
+        var kvHeads = Int("attention.head_count_kv", 1, MaxHeads, heads);
+        if (heads % kvHeads != 0)
+            Fail("attention.head_count_kv", $"{kvHeads}", $"must divide the number of heads, {heads}");
+        var headDim = Int("attention.key_length", 2, MaxHeadDim, hidden / heads);
+        if (!Has("attention.key_length") && hidden % heads != 0)
+            Fail("attention.head_count", $"{heads}", $"must divide embedding_length, {hidden}");
+        if (Int("attention.value_length", 1, MaxHeadDim, headDim) is var valueDim && valueDim != headDim)
+            Fail("attention.value_length", $"{valueDim}", $"must be that of the keys, {headDim}");
+        var config = new ModelConfig
+        {
+            Architecture = architecture.Name,
+            Name = Name(path),
+            HiddenSize = hidden,
+            IntermediateSize = Int("feed_forward_length", 1, MaxWidth),
+            NumLayers = Int("block_count", 1, MaxLayers),
+            NumHeads = heads,
+            NumKvHeads = kvHeads,
+            HeadDim = headDim,
+            VocabSize = VocabSize(embedding),
+            ContextLength = Int("context_length", 1, MaxContext),
+            RmsNormEps = Float("attention.layer_norm_rms_epsilon", 0, 1),
+            Rope = Rope(architecture, headDim),
+        };
+        return _errors.Count == 0 ? config : throw new InvalidInputException(_errors);
+    }
+
+    private RopeConfig Rope(Architecture architecture, int headDim)
+    {
+        var dimensions = Int("rope.dimension_count", 2, MaxHeadDim, headDim);
+        if (dimensions > headDim || dimensions % 2 != 0)
+            Fail("rope.dimension_count", $"{dimensions}", $"must be even and at most the head's size, {headDim}");
+        return new RopeConfig(Float("rope.freq_base", 1, MaxTheta, 10_000), dimensions, architecture.RopePairs, LinearFactor());
+    }
+
+    // Files before the type was written down have only a factor, under one of two keys; 0 means none.
+    private float LinearFactor()
+    {
+        var type = Try<string?>(_metadata.TryGetString, _metadata.ArchKey("rope.scaling.type"), out var found) ? found! : "linear";
+        if (type is not ("none" or "linear"))
+            Fail("rope.scaling.type", type, "must be none or linear; other scalings are not supported yet");
+        var factor = Float(Has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear", 0, MaxContext, 1);
+        return type == "none" || factor == 0 ? 1 : factor;
+    }
+
+    private int VocabSize(Tensor? embedding)
+    {
+        var tokens = _metadata.ArrayLength("tokenizer.ggml.tokens");
+        var size = embedding?.Rows ?? tokens ?? 0;
+        if (tokens is not null && tokens != size)
+            _errors.Add(new InputError("tokenizer.ggml.tokens", $"[{tokens}]", $"must have a token for each of the {size} rows of {TensorNames.TokenEmbedding}", _metadata.Source));
+        if (size is >= 1 and <= MaxVocab)
+            return (int)size;
+        _errors.Add(new InputError(TensorNames.TokenEmbedding, embedding is null ? null : $"{size} rows", $"must have 1 to {MaxVocab} rows", _metadata.Source));
+        return 1;
+    }
+
+    private string Name(string path) =>
+        Try<string?>(_metadata.TryGetString, "general.name", out var name) && name!.Length > 0 ? name : Path.GetFileNameWithoutExtension(path);
+
+    private bool Has(string name) => _metadata.Contains(_metadata.ArchKey(name));
+
+    // Stand-ins keep what follows from dividing by zero; the error is already noted.
+    private int Int(string name, int min, int max, int? otherwise = null)
+    {
+        if (!Try<int>(_metadata.TryGetInt32, _metadata.ArchKey(name), out var value))
+        {
+            if (otherwise is null && !Has(name))
+                Fail(name, null, "is missing; it must be an integer");
+            return otherwise ?? min;
+        }
+
+        if (value >= min && value <= max)
+            return value;
+        Fail(name, $"{value}", $"must lie between {min} and {max}");
+        return min;
+    }
+
+    private float Float(string name, float min, float max, float? otherwise = null)
+    {
+        if (!Try<float>(_metadata.TryGetSingle, _metadata.ArchKey(name), out var value))
+        {
+            if (otherwise is null && !Has(name))
+                Fail(name, null, "is missing; it must be a float");
+            return otherwise ?? min;
+        }
+
+        if (value >= min && value <= max)
+            return value;
+        Fail(name, value.ToString(CultureInfo.InvariantCulture), string.Create(CultureInfo.InvariantCulture, $"must lie between {min} and {max}"));
+        return min;
+    }
+
+    private delegate bool TryGet<T>(string key, out T value);
+
+    // False when the key is missing or its value has another type; the latter is noted.
+    private bool Try<T>(TryGet<T> get, string key, out T value)
+    {
+        try
+        {
+            return get(key, out value);
+        }
+        catch (InvalidInputException exception)
+        {
+            _errors.AddRange(exception.Errors);
+            value = default!;
+            return false;
+        }
+    }
+
+    private void Fail(string name, string? value, string rule) =>
+        _errors.Add(new InputError(_metadata.ArchKey(name), value, rule, _metadata.Source));
+}

@@ -1,0 +1,228 @@
+using Distributed.Cluster.Config;
+using Distributed.Core;
+
+namespace Distributed.Cluster.Tests.Config;
+
+public class ClusterFileTests
+{
+    private const string Minimal = """
+        model: model.gguf
+        workers:
+          - { name: a, address: 127.0.0.1:7101 }
+          - { name: b, address: 127.0.0.1:7102 }
+        """;
+
+    [Fact]
+    public void What_is_not_written_has_its_default()
+    {
+        var config = Parse(Minimal);
+        Assert.Equal("/clusters/model.gguf", config.Model);
+        Assert.Null(config.Context);
+        Assert.Equal(KvType.F16, config.KvType);
+        Assert.Equal(256, config.MaxBatchTokens);
+        Assert.Equal(4, config.Sequences);
+        Assert.Equal(64, config.MaxWaiting);
+        Assert.Equal(WireType.F32, config.Wire);
+        Assert.Equal("127.0.0.1:8080", config.Http.ToString());
+        Assert.Equal(TimeSpan.FromSeconds(10), config.ConnectTimeout);
+        Assert.Null(config.Split);
+        Assert.All(config.Workers, worker => Assert.Null(worker.Devices));
+        Assert.All(config.Workers, worker => Assert.Empty(worker.Memory));
+        Assert.All(config.Workers, worker => Assert.Null(worker.Model));
+    }
+
+    [Fact]
+    public void Every_key_reaches_its_property()
+    {
+        var config = Parse("""
+            model: /models/m.gguf
+            context: 2048
+            kv-type: q8_0
+            max-batch-tokens: 128
+            sequences: 2
+            max-waiting: 0
+            wire: f32
+            http: "[::1]:9000"
+            connect-timeout: 1.5s
+            workers:
+              - name: desktop
+                address: Desktop.local:7100
+                devices: [cuda:0, cpu]
+                memory: { cuda:0: 10GiB, cpu: 1.5 GiB }
+                model: data/m.gguf
+              - name: mini
+                address: unix:/run/mini.sock
+            split:
+              - { worker: mini, layers: 5 }
+              - { worker: desktop, device: cuda:0, layers: 0-4 }
+            """);
+        Assert.Equal("/models/m.gguf", config.Model);
+        Assert.Equal(2048, config.Context);
+        Assert.Equal(KvType.Q8_0, config.KvType);
+        Assert.Equal(128, config.MaxBatchTokens);
+        Assert.Equal(2, config.Sequences);
+        Assert.Equal(0, config.MaxWaiting);
+        Assert.Equal(WireType.F32, config.Wire);
+        Assert.Equal(("::1", 9000), (config.Http.Host, config.Http.Port));
+        Assert.Equal(TimeSpan.FromSeconds(1.5), config.ConnectTimeout);
+        Assert.Equal("desktop", config.Workers[0].Name);
+        Assert.Equal("Desktop.local:7100", config.Workers[0].Address.ToString());
+        Assert.Equal(["cuda:0", "cpu"], config.Workers[0].Devices);
+        Assert.Equal(10L << 30, config.Workers[0].Memory["cuda:0"]);
+        Assert.Equal(3L << 29, config.Workers[0].Memory["cpu"]);
+        Assert.Equal("data/m.gguf", config.Workers[0].Model);
+        Assert.Equal("/run/mini.sock", config.Workers[1].Address.SocketPath);
+        Assert.Equal(new SplitConfig { Worker = "mini", Layers = new LayerRange(5, 5) }, config.Split![0]);
+        Assert.Equal(new SplitConfig { Worker = "desktop", Device = "cuda:0", Layers = new LayerRange(0, 4) }, config.Split[1]);
+    }
+
+    [Fact]
+    public void All_errors_are_reported_at_once_each_with_its_line()
+    {
+        var errors = Errors("""
+            modle: model.gguf
+            context: lots
+            sequences: 0
+            sequences: 3
+            wire: f16
+            kv-type: f8
+            http: unix:/tmp/http.sock
+            workers:
+              - name: one
+                address: 127.0.0.1
+                memory: { cpu: 8 }
+              - name: two
+                address: 127.0.0.1:7102
+                devices: [cpu, cpu, gpu]
+              - name: two
+                address: 127.0.0.1:7102
+              - address: 0.0.0.0:7104
+                memory: { cuda:0: 8GiB }
+                devices: [cpu]
+            split:
+              - { worker: one, layers: 1-3 }
+              - { worker: two, device: cpu, layers: 9-8 }
+              - one
+            """);
+        Assert.Equal(
+            [
+                "c.yaml:1: modle: is not a known key: did you mean model?",
+                "c.yaml:1: model: is missing",
+                "c.yaml:2: context is lots: must be a whole number",
+                "c.yaml:3: sequences is 0: must lie between 1 and 1024",
+                "c.yaml:4: sequences: is given twice, first in line 3",
+                "c.yaml:5: wire is f16: is not there yet: this version knows f32",
+                "c.yaml:6: kv-type is f8: must be one of f32, f16, q8_0",
+                "c.yaml:7: http is unix:/tmp/http.sock: must be HOST:PORT",
+                $"c.yaml:10: workers[0].address is 127.0.0.1: {NodeAddress.Rule}",
+                $"c.yaml:11: workers[0].memory.cpu is 8: {ByteSize.Rule}",
+                "c.yaml:14: workers[1].devices[1] is cpu: is given twice",
+                "c.yaml:14: workers[1].devices[2] is gpu: must be cpu, cuda:N, opencl:N or ilgpu-cpu",
+                "c.yaml:15: workers[2].name is two: is already the name of workers[1]: names must differ",
+                "c.yaml:16: workers[2].address is 127.0.0.1:7102: is already the address of workers[1]: addresses must differ",
+                "c.yaml:17: workers[3].name: is missing",
+                "c.yaml:17: workers[3].address is 0.0.0.0:7104: must be an address that other machines can connect to",
+                "c.yaml:18: workers[3].memory.cuda:0: is not a device of this worker: cpu",
+                $"c.yaml:22: split[1].layers is 9-8: {LayerRange.Rule}",
+                "c.yaml:23: split[2] is one: must have keys with values: worker, device, layers",
+            ],
+            errors.Select(error => error.ToString()));
+    }
+
+    [Fact]
+    public void A_split_is_judged_against_the_workers_and_itself()
+    {
+        var errors = Errors("""
+            model: m.gguf
+            workers:
+              - { name: one, address: 127.0.0.1:7101 }
+              - { name: two, address: 127.0.0.1:7102, devices: [cpu, cuda:0] }
+            split:
+              - { worker: one, layers: 1-3 }
+              - { worker: tow, layers: 3-4 }
+              - { worker: two, layers: 6 }
+              - { worker: two, device: opencl:0, layers: 7-9 }
+            """);
+        Assert.Equal(
+            [
+                "c.yaml:6: split[0].layers is 1-3: leaves out layer 0 before it",
+                "c.yaml:7: split[1].worker is tow: is not a worker of this cluster: did you mean two?",
+                "c.yaml:7: split[1].layers is 3-4: overlaps another stage in layer 3",
+                "c.yaml:8: split[2].device: is missing: two has cpu, cuda:0",
+                "c.yaml:8: split[2].layers is 6: leaves out layer 5 before it",
+                "c.yaml:9: split[3].device is opencl:0: is not a device of two, which has cpu, cuda:0",
+            ],
+            errors.Select(error => error.ToString()));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("# nothing but a comment")]
+    [InlineData("just text")]
+    [InlineData("- a\n- list")]
+    [InlineData("model: m.gguf\nworkers: []")]
+    [InlineData("model: m.gguf\nworkers:")]
+    [InlineData("model: m.gguf\nworkers: one")]
+    [InlineData("model: m.gguf\nworkers: [one, 2, [3]]")]
+    [InlineData("model: [m.gguf]\nworkers: [{name: a, address: 'a:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: []")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: automatic")]
+    [InlineData("model: \"m\\0.gguf\"\nworkers: [{name: a, address: 'a:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: 99999999999")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: ~")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1', memory: {cpu: [1]}}]")]
+    [InlineData("model: m.gguf\n\tworkers: x")]
+    [InlineData("model: \"m.gguf")]
+    [InlineData("model: m.gguf\n---\nmodel: n.gguf")]
+    [InlineData("model: &m m.gguf\nworkers: [{name: a, address: 'a:1', model: *m}]")]
+    [InlineData("model: !!python/object m.gguf")]
+    [InlineData("? [model]\n: m.gguf")]
+    public void What_is_no_cluster_is_refused_with_a_line(string yaml) => Assert.All(Errors(yaml), error =>
+    {
+        Assert.Equal("c.yaml", error.Source);
+        Assert.InRange(error.Line ?? 0, 1, yaml.Count(c => c == '\n') + 1);
+    });
+
+    [Fact]
+    public void Relative_model_paths_count_from_the_files_folder()
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var path = Path.Combine(folder.FullName, "cluster.yaml");
+            File.WriteAllText(path, Minimal.Replace("model.gguf", "../models/m.gguf", StringComparison.Ordinal));
+            Assert.Equal(Path.GetFullPath(Path.Combine(folder.FullName, "../models/m.gguf")), ClusterFile.Load(path).Model);
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
+    public void A_missing_file_is_refused() =>
+        Assert.Contains("does not exist", Assert.Throws<InvalidInputException>(() => ClusterFile.Load("/no/such/cluster.yaml")).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Flags_override_and_their_errors_name_the_flag()
+    {
+        var config = ClusterFile.Override(Parse(Minimal + "\ncontext: 100"), Flags(("context", "2048"), ("kv-type", "f32"), ("model", "x.gguf")));
+        Assert.Equal((2048, KvType.F32), (config.Context, config.KvType));
+        Assert.Equal(Path.GetFullPath("x.gguf"), config.Model);
+        Assert.Equal("--context is 2048: too long", config.Error("context", config.Context, "too long").ToString());
+        Assert.Equal("c.yaml:3: workers[0].name is a: no", config.Error("workers[0].name", "a", "no").ToString());
+
+        var error = Assert.Throws<InvalidInputException>(
+            () => ClusterFile.Override(config, Flags(("context", "0"), ("sequences", "many"), ("wire", "q8_0"))));
+        Assert.Equal(
+            ["--sequences is many: must be a whole number", "--wire is q8_0: is not there yet: this version knows f32", "--context is 0: must lie between 1 and 16777216"],
+            error.Errors.Select(one => one.ToString()));
+        Assert.Throws<ArgumentException>(() => ClusterFile.Override(config, Flags(("workers", "3"))));
+    }
+
+    private static Dictionary<string, string> Flags(params (string Name, string Value)[] flags) => flags.ToDictionary(flag => flag.Name, flag => flag.Value);
+
+    private static ClusterConfig Parse(string yaml) => ClusterFile.Parse(yaml, "c.yaml", "/clusters");
+
+    private static IReadOnlyList<InputError> Errors(string yaml) => Assert.Throws<InvalidInputException>(() => Parse(yaml)).Errors;
+}
