@@ -48,6 +48,6 @@ internal static class CommandLine
         new PlanCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
-        new LogitsCommand(terminal),
+        new LogitsCommand(),
     };
 }

@@ -3,7 +3,7 @@ namespace Distributed.Core;
 /// <summary>What no key in a file says about an architecture.</summary>
 /// <param name="Name">As in <c>general.architecture</c>.</param>
 /// <param name="RopePairs">Which values of a head are rotated together.</param>
-/// <param name="Tensors">All tensors that a model of it may have; any other is refused, since leaving it out could give wrong answers.</param>
+/// <param name="Tensors">All that a model of it may have; any other is refused, since leaving it out could give wrong answers.</param>
 public sealed record Architecture(string Name, RopePairs RopePairs, IReadOnlyList<TensorSpec> Tensors);
 
 /// <summary>The table of architectures this build runs.</summary>

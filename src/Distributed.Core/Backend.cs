@@ -69,6 +69,12 @@ public abstract class Backend : IDisposable
     /// <summary>Allocates a zeroed float32 matrix [rows, columns].</summary>
     public abstract Activations Allocate(int rows, int columns);
 
+    /// <summary>
+    /// Makes room in the kernels' scratch for products with inputs of up to <paramref name="rows"/> × <paramref name="columns"/>
+    /// values; called before the first operation. What was reserved before stays.
+    /// </summary>
+    public abstract void Reserve(int rows, int columns);
+
     /// <summary>Allocates keys and values for <paramref name="layers"/> layers of <paramref name="blocks"/> blocks.</summary>
     /// <param name="layers">Layers of the stage; layer indices of the other operations count from the stage's first layer.</param>
     /// <param name="blocks">Blocks per layer.</param>

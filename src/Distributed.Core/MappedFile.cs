@@ -41,19 +41,21 @@ internal sealed unsafe class MappedFile : IDisposable
     }
 
     /// <summary>Maps a file.</summary>
-    /// <exception cref="InvalidInputException">There is no such file, it is empty, no plain file, or not readable. Its key is <c>model</c>.</exception>
+    /// <exception cref="InvalidInputException">
+    /// There is no such file, it is empty, no plain file, or not readable. Its key is <c>model</c>.
+    /// </exception>
     public static MappedFile Open(string path)
     {
-        // The length is asked for first: opening a pipe would block, and pipes and devices have none.
-        var info = new FileInfo(path);
-        if (Directory.Exists(path))
-            throw new InvalidInputException("model", path, "must be a file, not a folder");
-        if (!info.Exists)
-            throw new InvalidInputException("model", path, "there is no such file");
-        if (info.Length == 0)
-            throw new InvalidInputException("model", path, "must be a file that is not empty");
         try
         {
+            if (Directory.Exists(path))
+                throw new InvalidInputException("model", path, "must be a file, not a folder");
+            // The length is asked for first: opening a pipe would block, and pipes and devices have none.
+            var info = new FileInfo(path);
+            if (!info.Exists)
+                throw new InvalidInputException("model", path, "there is no such file");
+            if (info.Length == 0)
+                throw new InvalidInputException("model", path, "must be a file that is not empty");
             var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
             var length = stream.Length;
             var file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, false);

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Distributed.Core.Gguf;
+using Distributed.Core.Tokenization;
 
 namespace Distributed.Core;
 
@@ -14,6 +15,7 @@ public sealed class ModelFile : IDisposable
 
     private readonly GgufFile _file;
     private readonly Lazy<byte[]> _hash;
+    private readonly Lazy<Tokenizer> _tokenizer;
 
     private ModelFile(GgufFile file)
     {
@@ -22,6 +24,7 @@ public sealed class ModelFile : IDisposable
         Config = GgufModelConfig.Read(file, Architecture);
         ModelTensors.Check(Architecture, Config, file.Tensors, file.Path);
         _hash = new Lazy<byte[]>(ComputeHash);
+        _tokenizer = new Lazy<Tokenizer>(() => Tokenizer.FromGguf(file.Metadata));
     }
 
     /// <summary>The path it was opened with; of one of the shards, for a set.</summary>
@@ -41,6 +44,10 @@ public sealed class ModelFile : IDisposable
 
     /// <summary>The matrix of the LM head: <c>output.weight</c>, or with tied embeddings <c>token_embd.weight</c>.</summary>
     public Tensor OutputMatrix => Tensors.GetValueOrDefault(TensorNames.Output) ?? Tensors[TensorNames.TokenEmbedding];
+
+    /// <summary>Text to token ids and back; made on first use, which takes longer than opening the file.</summary>
+    /// <exception cref="InvalidInputException">The file has no vocabulary, or one this build does not read.</exception>
+    public Tokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>Bytes of all its files.</summary>
     public long Bytes => _file.Bytes;

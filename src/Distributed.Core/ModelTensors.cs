@@ -33,7 +33,7 @@ internal static class ModelTensors
 
         foreach (var name in tensors.Keys)
             if (!known.Contains(name))
-                Fail(name, "there", $"is not known in {config.Architecture} models of {config.NumLayers} layers; without it the answers would be wrong");
+                Fail(name, "there", $"is not known in {config.Architecture} models of {config.NumLayers} layers; answers would be wrong");
         if (errors.Count > 0)
             throw new InvalidInputException(errors);
 

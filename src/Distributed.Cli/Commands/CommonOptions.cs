@@ -10,6 +10,9 @@ internal static class CommonOptions
     /// <summary>The most worker processes that a command starts itself.</summary>
     public const int MaxLocalWorkers = 16;
 
+    /// <summary>The most threads one device may be given.</summary>
+    public const int MaxThreads = 1024;
+
     /// <summary>How many worker processes a command starts itself unless told otherwise.</summary>
     public const int DefaultLocalWorkers = 3;
 
@@ -23,13 +26,6 @@ internal static class CommonOptions
         ["none"] = Microsoft.Extensions.Logging.LogLevel.None,
     };
 
-    private static readonly Dictionary<string, KvType> KvTypeNames = new()
-    {
-        ["f32"] = Core.KvType.F32,
-        ["f16"] = Core.KvType.F16,
-        ["q8_0"] = Core.KvType.Q8_0,
-    };
-
     /// <summary>A model file; null for the cluster's model, or the sample model without a cluster.</summary>
     public static Option<string?> Model { get; } = Flag.Text("--model", "FILE", "The model: a GGUF file, or the first of a split set", "-m");
 
@@ -40,10 +36,14 @@ internal static class CommonOptions
     public static Option<int?> Context { get; } = Flag.Whole("--context", "The longest sequence, in tokens", 1, 1 << 24);
 
     /// <summary>The format of the KV cache; null for the default.</summary>
-    public static Option<KvType?> KvType { get; } = Flag.Word("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", KvTypeNames);
+    public static Option<KvType?> KvType { get; } = Flag.Create("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", (string text, out KvType? type) =>
+    {
+        type = KvTypes.TryParse(text);
+        return type is null ? "must be one of f32, f16, q8_0" : null;
+    });
 
     /// <summary>Threads that compute, per worker; null for the default.</summary>
-    public static Option<int?> Threads { get; } = WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, 1024, "-t"));
+    public static Option<int?> Threads { get; } = WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, MaxThreads, "-t"));
 
     /// <summary>Worker processes to start; null for the default.</summary>
     public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");

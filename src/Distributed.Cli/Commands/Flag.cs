@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Distributed.Cluster;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -81,6 +82,14 @@ internal static class Flag
             value = meaning;
             return known ? null : $"must be one of {string.Join(", ", words.Keys)}";
         }, alias);
+
+    /// <summary>An address to listen on; null when the flag is absent.</summary>
+    public static Option<NodeAddress?> Address(string name, string description) =>
+        Create(name, "HOST:PORT", description, (string text, out NodeAddress? address) =>
+        {
+            address = NodeAddress.TryParse(text);
+            return address is null ? NodeAddress.Rule : null;
+        });
 
     /// <summary>Refuses a flag beside another one. A rule of the flag, not of the verb: a verb's rules hide what is wrong with values.</summary>
     /// <param name="option">The flag.</param>

@@ -1,9 +1,12 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
+using Distributed.Cluster.Config;
+using Distributed.Core;
+using Distributed.Core.Gguf;
 
 namespace Distributed.Cli.Commands;
 
-/// <summary><c>inspect</c>: what is in a model file.</summary>
+/// <summary><c>inspect</c>: what is in a model file. One that cannot run is shown as far as it is understood, before the errors.</summary>
 internal sealed class InspectCommand : Command
 {
     private readonly Argument<string> _model = new("MODEL") { Description = "A GGUF file, or the first of a split set" };
@@ -20,12 +23,43 @@ internal sealed class InspectCommand : Command
         Add(CommonOptions.KvType);
         Add(CommonOptions.Json);
         Add(CommonOptions.LogLevel);
-        SetAction(RunAsync);
+        SetAction(Run);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private int Run(ParseResult flags)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        using var file = GgufFile.Open(flags.GetRequiredValue(_model));
+        ModelFile? model = null;
+        InvalidInputException? error = null;
+        try
+        {
+            // A vocabulary without weights is no model, but no broken one either.
+            model = file.Tensors.Count > 0 ? ModelFile.Open(file.Path) : null;
+        }
+        catch (InvalidInputException invalid)
+        {
+            error = invalid;
+        }
+
+        using (model)
+        {
+            var memory = model is null ? null : ModelMemory.Of(model, ContextOf(flags, model), flags.GetValue(CommonOptions.KvType) ?? KvType.F16);
+            var report = ModelReport.Create(file, model, memory, flags.GetValue(_tensors));
+            if (flags.GetValue(CommonOptions.Json))
+                Json.Write(_terminal.Out, report);
+            else
+                ModelReportText.Print(_terminal.OutConsole, report);
+        }
+
+        return error is null ? ExitCode.Done : throw error;
+    }
+
+    private static int ContextOf(ParseResult flags, ModelFile model)
+    {
+        var config = new ClusterConfig { Model = model.Path, Context = flags.GetValue(CommonOptions.Context) };
+        var errors = ClusterValidator.Check(config, model.Config);
+        return errors.Count == 0
+            ? config.ContextFor(model.Config)
+            : throw new InvalidInputException([.. errors.Select(error => error with { Key = $"--{error.Key}" })]);
     }
 }

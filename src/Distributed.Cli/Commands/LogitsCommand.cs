@@ -1,5 +1,5 @@
 using System.CommandLine;
-using Distributed.Cli.Output;
+using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
 
@@ -19,12 +19,10 @@ internal sealed class LogitsCommand : Command
     private readonly Option<string?> _out = Flag.Text("--out", "FILE", "Where to write them: float32, little-endian, [tokens, vocabulary]");
     private readonly Option<bool> _step = Flag.Switch("--step", "One token at a time instead of one batch");
     private readonly Option<int?> _workers = CommonOptions.LocalWorkers(0, "default 0: compute in this process");
-    private readonly Terminal _terminal;
 
-    public LogitsCommand(Terminal terminal)
+    public LogitsCommand()
         : base("logits", "Write the logits behind each of the given tokens to a file")
     {
-        _terminal = terminal;
         _ids.Required = true;
         _out.Required = true;
         Add(_ids);
@@ -34,9 +32,52 @@ internal sealed class LogitsCommand : Command
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        var ids = flags.GetRequiredValue(_ids);
+        var workers = flags.GetValue(_workers) ?? 0;
+        var config = ClusterTarget.Configure(flags, Math.Max(workers, 1));
+        using var model = ModelFile.Open(config.Model);
+        Check(ids, model, config.ContextFor(model.Config));
+        config = config with { MaxBatchTokens = LogitsSource.BatchTokens(config, model.Config, ids.Length), Sequences = 1 };
+
+        await using var file = Create(flags.GetRequiredValue(_out)!);
+        var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
+        await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
+        await using LogitsSource source = target is null
+            ? new InProcessLogits(model, config, flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount)
+            : await PipelineLogits.StartAsync(model, target.Config, cancellation);
+        var batch = flags.GetValue(_step) ? 1 : config.MaxBatchTokens;
+        for (var start = 0; start < ids.Length; start += batch)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var tokens = ids.AsMemory(start, Math.Min(batch, ids.Length - start));
+            await file.WriteAsync(await source.ComputeAsync(start, tokens, cancellation), cancellation);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private static void Check(int[] ids, ModelFile model, int context)
+    {
+        var errors = ids.Index().Where(id => id.Item >= model.Config.VocabSize)
+            .Select(id => new InputError($"--ids[{id.Index}]", $"{id.Item}", $"must be a token id from 0 to {model.Config.VocabSize - 1}"))
+            .ToList();
+        if (ids.Length > context)
+            errors.Add(new InputError("--ids", $"{ids.Length} tokens", $"must be at most the context of {context} tokens"));
+        if (errors.Count > 0)
+            throw new InvalidInputException(errors);
+    }
+
+    private static FileStream Create(string path)
+    {
+        try
+        {
+            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new InvalidInputException("--out", path, $"cannot be written: {error.Message}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
+using Distributed.Coordinator;
+using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
 
-/// <summary><c>plan</c>: which layers would go where, and the memory they would take. Loads nothing.</summary>
+/// <summary><c>plan</c>: which layers would go where, and the memory they would take. Loads nothing and starts nothing.</summary>
 internal sealed class PlanCommand : Command
 {
     private readonly Terminal _terminal;
@@ -17,9 +19,25 @@ internal sealed class PlanCommand : Command
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
+        using var model = ModelFile.Open(config.Model);
+        var placement = flags.GetValue(CommonOptions.Cluster) is not null
+            ? await ClusterPlan.MakeAsync(model, config, cancellation)
+            : ClusterPlan.Make(model, config, ClusterTarget.DescribeLocal(flags, config));
+
+        if (flags.GetValue(CommonOptions.Json))
+        {
+            Json.Write(_terminal.Out, PlanReport.Of(placement, config));
+        }
+        else
+        {
+            _terminal.OutConsole.Write(PlacementTable.OfPlan(placement));
+            foreach (var unused in placement.Unused)
+                _terminal.Error.WriteLine($"warning: {unused.Worker}{(unused.Device is null ? "" : $" {unused.Device}")} is not used: {unused.Reason}");
+        }
+
+        return ExitCode.Done;
     }
 }

@@ -1,5 +1,8 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
+using Distributed.Coordinator;
+using Distributed.Core.Chat;
+using Distributed.Core.Gguf;
 
 namespace Distributed.Cli.Commands;
 
@@ -29,9 +32,45 @@ internal sealed class RunCommand : Command
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
+        var raw = flags.GetValue(_raw);
+        if (!raw)
+            CheckTemplate(config.Model);
+        var prompt = flags.GetValue(_prompt) ?? (_terminal.IsInputInteractive ? null : await ReadPromptAsync(cancellation));
+
+        await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
+        await using var coordinator = await LoadingBars.ShowAsync(
+            _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
+        _terminal.ErrorConsole.Write(PlacementTable.OfRun(coordinator.Placement, coordinator.Pipeline.Memory));
+
+        var conversation = new Conversation(_terminal, coordinator)
+        {
+            Raw = raw,
+            System = flags.GetValue(_system),
+            Sampling = SamplingFlags.Read(flags),
+            MaxTokens = flags.GetValue(SamplingFlags.MaxTokens),
+            Stop = flags.GetValue(SamplingFlags.Stop) ?? [],
+        };
+        if (prompt is null)
+            await conversation.ChatAsync(cancellation);
+        else
+            await conversation.AnswerAsync(prompt, cancellation);
+        return ExitCode.Done;
+    }
+
+    // Before any worker is started: a model without a known template answers bare prompts only.
+    private static void CheckTemplate(string path)
+    {
+        using var file = GgufFile.Open(path);
+        ChatTemplate.FromModel(file.Metadata);
+    }
+
+    // What a shell adds to the last line is no part of the prompt.
+    private static async Task<string> ReadPromptAsync(CancellationToken cancellation)
+    {
+        var text = await Terminal.ReadInputAsync(cancellation);
+        return text.EndsWith('\n') ? text[..^1].TrimEnd('\r') : text;
     }
 }

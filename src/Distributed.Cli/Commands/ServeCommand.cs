@@ -1,12 +1,14 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
+using Distributed.Cluster;
+using Distributed.Coordinator.Api;
 
 namespace Distributed.Cli.Commands;
 
 /// <summary><c>serve</c>: the coordinator with its HTTP API, until stopped.</summary>
 internal sealed class ServeCommand : Command
 {
-    private readonly Option<string?> _http = Flag.Text("--http", "HOST:PORT", "Where to serve HTTP (default 127.0.0.1:8080)");
+    private readonly Option<NodeAddress?> _http = Flag.Address("--http", "Where to serve HTTP (default 127.0.0.1:8080)");
     private readonly Terminal _terminal;
 
     public ServeCommand(Terminal terminal)
@@ -18,9 +20,20 @@ internal sealed class ServeCommand : Command
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
+        config = config with { Http = flags.GetValue(_http) ?? config.Http };
+        await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
+        await HttpServer.RunAsync(
+            target.Config,
+            progress: null,
+            (url, coordinator) =>
+            {
+                _terminal.ErrorConsole.Write(PlacementTable.OfRun(coordinator.Placement, coordinator.Pipeline.Memory));
+                _terminal.Error.WriteLine($"{coordinator.Model.Config.Name} is served on {url}");
+            },
+            cancellation);
+        return _terminal.Interrupt.ExitCodeOfServer;
     }
 }

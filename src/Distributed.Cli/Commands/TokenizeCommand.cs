@@ -1,9 +1,13 @@
 using System.CommandLine;
+using System.Text;
 using Distributed.Cli.Output;
+using Distributed.Core;
+using Distributed.Core.Gguf;
+using Distributed.Core.Tokenization;
 
 namespace Distributed.Cli.Commands;
 
-/// <summary><c>tokenize</c>: text to token ids and back.</summary>
+/// <summary><c>tokenize</c>: text to token ids and back. A vocabulary without weights is enough.</summary>
 internal sealed class TokenizeCommand : Command
 {
     private readonly Argument<string?> _text = new("TEXT")
@@ -36,9 +40,58 @@ internal sealed class TokenizeCommand : Command
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        using var file = GgufFile.Open(flags.GetValue(CommonOptions.Model) ?? SampleModel.Path);
+        var tokenizer = Tokenizer.FromGguf(file.Metadata);
+        if (flags.GetValue(_texts) is { } path)
+            WriteMany(flags, tokenizer, path);
+        else
+            WriteOne(flags, tokenizer, flags.GetValue(_text) ?? await Terminal.ReadInputAsync(cancellation));
+        return ExitCode.Done;
     }
+
+    private void WriteOne(ParseResult flags, Tokenizer tokenizer, string text)
+    {
+        if (!flags.GetValue(_decode))
+            Json.WriteLine(_terminal.Out, Encode(flags, tokenizer, text));
+        else if (flags.GetValue(CommonOptions.Json))
+            Json.WriteLine(_terminal.Out, Decode(tokenizer, "TEXT", ReadIds(text)));
+        else
+            _terminal.Out.WriteLine(Decode(tokenizer, "TEXT", ReadIds(text)));
+    }
+
+    private void WriteMany(ParseResult flags, Tokenizer tokenizer, string path)
+    {
+        if (flags.GetValue(_decode))
+        {
+            var lists = JsonInput.ReadFile<int[]?[]>("--texts", path, "must be a JSON array of arrays of token ids");
+            Json.WriteLine(_terminal.Out, lists.Select((ids, i) => Decode(tokenizer, $"--texts[{i}]", ids)));
+        }
+        else
+        {
+            var texts = JsonInput.ReadFile<string?[]>("--texts", path, "must be a JSON array of texts");
+            Json.WriteLine(_terminal.Out, texts.Select((text, i) => Encode(flags, tokenizer, text ?? throw Null($"--texts[{i}]", "a text"))));
+        }
+    }
+
+    private int[] Encode(ParseResult flags, Tokenizer tokenizer, string text) =>
+        tokenizer.Encode(text, flags.GetValue(_special), flags.GetValue(_bos));
+
+    private static string Decode(Tokenizer tokenizer, string key, int[]? ids)
+    {
+        var wrong = (ids ?? throw Null(key, "an array of token ids")).Where(id => id < 0 || id >= tokenizer.VocabSize).ToList();
+        return wrong.Count == 0
+            ? tokenizer.Decode(ids)
+            : throw new InvalidInputException([.. wrong.Select(id => new InputError(key, $"{id}", $"must be a token id from 0 to {tokenizer.VocabSize - 1}"))]);
+    }
+
+    /// <summary>Ids as this verb prints them, or with commas or blanks alone.</summary>
+    private static int[] ReadIds(string text)
+    {
+        var list = text.Trim().TrimStart('[').TrimEnd(']').Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        return JsonInput.Parse<int[]>("TEXT", text, Encoding.UTF8.GetBytes($"[{string.Join(',', list)}]"), "must be token ids, separated by commas");
+    }
+
+    private static InvalidInputException Null(string key, string expected) => new(key, "null", $"must be {expected}");
 }

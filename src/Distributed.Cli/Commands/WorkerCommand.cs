@@ -1,40 +1,73 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Cluster;
+using Distributed.Core;
+using Distributed.Worker;
+using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cli.Commands;
 
 /// <summary><c>worker</c>: holds stages for a coordinator, until stopped.</summary>
 internal sealed class WorkerCommand : Command
 {
-    private readonly Option<NodeAddress?> _listen = Flag.Create("--listen", "HOST:PORT", "Where to listen (default 127.0.0.1:7100)", (string text, out NodeAddress? address) =>
-    {
-        address = NodeAddress.TryParse(text);
-        return address is null ? NodeAddress.Rule : null;
-    });
+    private static readonly WorkerOptions Defaults = new();
 
+    private readonly Option<NodeAddress?> _listen = Flag.Address("--listen", $"Where to listen (default {Defaults.Listen})");
     private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
     private readonly Option<string?> _devices = CommonOptions.Limited("--devices", "LIST", "The devices to offer: cpu", "cpu");
-    private readonly Option<string?> _memory = Flag.Text("--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)");
+    private readonly Option<Dictionary<string, long>?> _memory =
+        Flag.Create("--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)", (string text, out Dictionary<string, long>? memory) => ReadMemory(text, out memory));
+
+    private readonly Option<int?> _threads = Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
+
+    // How the processes that a command starts for itself know when it is gone.
+    private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
     private readonly Terminal _terminal;
 
     public WorkerCommand(Terminal terminal)
         : base("worker", "Hold layers for a coordinator, until stopped")
     {
         _terminal = terminal;
+        _exitWithInput.Hidden = true;
         Add(_listen);
         Add(_name);
         Add(_devices);
         Add(_memory);
-        Add(CommonOptions.Threads);
+        Add(_threads);
         Add(CommonOptions.Absent("--data"));
+        Add(_exitWithInput);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
     }
 
-    private Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        _terminal.Error.WriteLine($"error: {flags.CommandResult.Command.Name} is not connected yet");
-        return Task.FromResult(ExitCode.Failed);
+        var options = new WorkerOptions
+        {
+            Listen = flags.GetValue(_listen) ?? Defaults.Listen,
+            Name = flags.GetValue(_name) ?? Defaults.Name,
+            Memory = flags.GetValue(_memory) ?? [],
+            Threads = flags.GetValue(_threads) ?? Defaults.Threads,
+            ExitWithInput = flags.GetValue(_exitWithInput),
+            LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? LogLevel.Warning,
+        };
+        _terminal.Interrupt.IgnoresCtrlC = options.ExitWithInput;
+        await WorkerHost.RunAsync(options, address => _terminal.Out.WriteLine($"{options.Name} listens on {address}"), cancellation);
+        return _terminal.Interrupt.ExitCodeOfServer;
+    }
+
+    private static string? ReadMemory(string text, out Dictionary<string, long>? memory)
+    {
+        memory = [];
+        foreach (var entry in text.Split(','))
+        {
+            var sides = entry.Split('=');
+            if (sides.Length != 2 || !ByteSize.TryParse(sides[1], out var bytes))
+                return "must be sizes per device with their units, like cpu=8GiB or cpu=512MiB";
+            if (!memory.TryAdd(sides[0], bytes))
+                return $"names {sides[0]} twice";
+        }
+
+        return null;
     }
 }

@@ -11,6 +11,7 @@ internal sealed class Interrupt : IDisposable
     private readonly PosixSignalRegistration _ctrlC;
     private readonly PosixSignalRegistration _terminate;
     private CancellationTokenSource? _part;
+    private bool _terminated;
 
     public Interrupt()
     {
@@ -21,8 +22,8 @@ internal sealed class Interrupt : IDisposable
     /// <summary>Cancelled when the process is asked to end.</summary>
     public CancellationToken Token => _whole.Token;
 
-    /// <summary>Whether it was SIGTERM that asked: the usual way to stop a server.</summary>
-    public bool Terminated { get; private set; }
+    /// <summary>The exit code of a verb that runs until stopped: SIGTERM is the usual way to stop it, Ctrl-C interrupts it.</summary>
+    public int ExitCodeOfServer => Token.IsCancellationRequested && !_terminated ? ExitCode.Interrupted : ExitCode.Done;
 
     /// <summary>Leaves Ctrl-C to another process of the same terminal: the one that started this one and will end it.</summary>
     public bool IgnoresCtrlC { get; set; }
@@ -72,7 +73,7 @@ internal sealed class Interrupt : IDisposable
     private void OnTerminate(PosixSignalContext context)
     {
         context.Cancel = true;
-        Terminated = true;
+        _terminated = true;
         _whole.Cancel();
     }
 }

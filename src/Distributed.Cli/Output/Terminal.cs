@@ -39,7 +39,7 @@ internal sealed class Terminal : IDisposable
     public IAnsiConsole ErrorConsole => _errorConsole.Value;
 
     /// <summary>Whether stderr can show a progress bar.</summary>
-    public bool ShowsProgress { get; } = !Console.IsErrorRedirected && !NoColor;
+    public bool ShowsProgress => ErrorConsole.Profile.Capabilities.Interactive;
 
     /// <summary>Whether a person types into stdin.</summary>
     public bool IsInputInteractive { get; } = !Console.IsInputRedirected;
@@ -66,12 +66,13 @@ internal sealed class Terminal : IDisposable
 
     private static IAnsiConsole Open(TextWriter writer, bool isTerminal)
     {
+        var isLive = isTerminal && !NoColor && Environment.GetEnvironmentVariable("TERM") is not "dumb";
         var console = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Out = new AnsiConsoleOutput(writer),
-            Ansi = isTerminal && !NoColor ? AnsiSupport.Detect : AnsiSupport.No,
-            ColorSystem = isTerminal && !NoColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Interactive = isTerminal && !NoColor ? InteractionSupport.Detect : InteractionSupport.No,
+            Ansi = isLive ? AnsiSupport.Yes : AnsiSupport.No,
+            ColorSystem = isLive ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Interactive = isLive ? InteractionSupport.Yes : InteractionSupport.No,
         });
         if (!isTerminal)
             console.Profile.Width = UnlimitedWidth;

@@ -11,7 +11,9 @@ public sealed record ClusterConfig
     /// <summary>The default of <see cref="Context"/>, where the model's own context is not shorter.</summary>
     public const int DefaultContext = 4096;
 
-    /// <summary>The model file, or the first shard of a split set. A relative path in a cluster file counts from that file's folder.</summary>
+    /// <summary>
+    /// The model file, or the first shard of a split set. A relative path in a cluster file counts from that file's folder.
+    /// </summary>
     public required string Model { get; init; }
 
     /// <summary>The longest sequence, in tokens; null for the model's own context, at most <see cref="DefaultContext"/>.</summary>
@@ -72,7 +74,10 @@ public sealed record WorkerConfig
     /// <summary>The most memory to use per device, in bytes; a device without an entry may use what the worker allows.</summary>
     public IReadOnlyDictionary<string, long> Memory { get; init; } = new Dictionary<string, long>();
 
-    /// <summary>The model file's path on that worker's machine, used as it stands; null where it is that of <see cref="ClusterConfig.Model"/>.</summary>
+    /// <summary>
+    /// The model file's path on that worker's machine, used as it stands: a relative one counts from where the worker was
+    /// started. Null where it is that of <see cref="ClusterConfig.Model"/>.
+    /// </summary>
     public string? Model { get; init; }
 }
 

@@ -31,7 +31,7 @@ internal static class ClusterKeys
         }, IsRequired: true),
         new("split", (config, value) => config with
         {
-            Split = value.IsText("auto") ? null : value.List("auto, or a list of stages, each with a worker and its layers", ReadStage, NoSplit),
+            Split = value.IsText("auto") ? null : value.List("auto or a list of stages, each with a worker and layers", ReadStage, NoSplit),
         }),
     ];
 
@@ -51,7 +51,10 @@ internal static class ClusterKeys
     [
         new("worker", (split, value) => split with { Worker = value.Text() }, IsRequired: true),
         new("device", (split, value) => split with { Device = value.Text() }),
-        new("layers", (split, value) => split with { Layers = value.Parse<LayerRange>(LayerRange.TryParse, LayerRange.Rule) }, IsRequired: true),
+        new("layers", (split, value) => split with
+        {
+            Layers = value.Parse<LayerRange>(LayerRange.TryParse, LayerRange.Rule),
+        }, IsRequired: true),
     ];
 
     private static WorkerConfig ReadWorker(ConfigValue value) => value.Binder.Bind(NoWorker, value.Key, value.Node, Worker);

@@ -9,6 +9,9 @@ public static partial class ClusterValidator
     private const int MaxContext = 1 << 24;
     private const int MaxWorkers = 256;
 
+    private const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
+    private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
+
     /// <summary>What can be judged without the model and the workers.</summary>
     /// <returns>Every error; empty when all is well.</returns>
     public static IReadOnlyList<InputError> Check(ClusterConfig config)
@@ -44,12 +47,17 @@ public static partial class ClusterValidator
     {
         List<InputError> errors = [];
         if (config.Context > model.ContextLength)
-            errors.Add(config.Error("context", config.Context, $"must be at most {model.ContextLength}, the context {model.Name} was trained for"));
+        {
+            var rule = $"must be at most {model.ContextLength}, the context {model.Name} was trained for";
+            errors.Add(config.Error("context", config.Context, rule));
+        }
+
         var tooHigh = false;
         foreach (var (i, stage) in (config.Split ?? []).Index().Where(pair => pair.Item.Layers.End > model.NumLayers))
         {
             tooHigh = true;
-            errors.Add(config.Error($"split[{i}].layers", stage.Layers, $"must end at {model.NumLayers - 1}, the last of {model.Name}'s {model.NumLayers} layers"));
+            var rule = $"must end at {model.NumLayers - 1}, the last of {model.Name}'s {model.NumLayers} layers";
+            errors.Add(config.Error($"split[{i}].layers", stage.Layers, rule));
         }
 
         if (config.Split is { Count: > 0 } split && !tooHigh && split.Max(stage => stage.Layers.End) is var end && end < model.NumLayers)
@@ -63,33 +71,36 @@ public static partial class ClusterValidator
         var key = $"workers[{index}]";
         var before = config.Workers.Take(index).ToList();
         if (!WorkerName().IsMatch(worker.Name))
-            yield return config.Error($"{key}.name", worker.Name, "must be 1 to 63 letters, digits, dots, dashes or underscores, beginning with a letter or digit");
+            yield return config.Error($"{key}.name", worker.Name, WorkerNameRule);
         else if (before.FindIndex(other => other.Name == worker.Name) is >= 0 and var same)
-            yield return config.Error($"{key}.name", worker.Name, $"is already the name of workers[{same}]: names must differ");
+            yield return config.Error($"{key}.name", worker.Name, $"is already that of workers[{same}]: names must differ");
 
         if (worker.Address.Host is "0.0.0.0" or "::")
             yield return config.Error($"{key}.address", worker.Address, "must be an address that other machines can connect to");
         else if (worker.Address is { SocketPath: null, Port: 0 })
             yield return config.Error($"{key}.address", worker.Address, "must have a port from 1 to 65535");
-        else if (before.FindIndex(other => string.Equals($"{other.Address}", $"{worker.Address}", StringComparison.OrdinalIgnoreCase)) is >= 0 and var same)
-            yield return config.Error($"{key}.address", worker.Address, $"is already the address of workers[{same}]: addresses must differ");
+        else if (before.FindIndex(other => IsSame(other.Address, worker.Address)) is >= 0 and var same)
+            yield return config.Error($"{key}.address", worker.Address, $"is already that of workers[{same}]: addresses must differ");
 
         if (worker.Model is "" || worker.Model?.Contains('\0') == true)
             yield return config.Error($"{key}.model", worker.Model, "must be the path of a model file on that worker");
         if (worker.Devices is { Count: 0 })
-            yield return config.Error($"{key}.devices", "[]", "must name at least one device; without the key, all that the worker offers are used");
+            yield return config.Error($"{key}.devices", "[]", "must name a device; without the key, all that the worker offers are used");
         foreach (var (i, device) in (worker.Devices ?? []).Index())
         {
             if (!DeviceName().IsMatch(device))
-                yield return config.Error($"{key}.devices[{i}]", device, "must be cpu, cuda:N, opencl:N or ilgpu-cpu");
+                yield return config.Error($"{key}.devices[{i}]", device, DeviceRule);
             else if (worker.Devices!.Take(i).Contains(device))
                 yield return config.Error($"{key}.devices[{i}]", device, "is given twice");
         }
 
+        var devices = NearestName.List(worker.Devices ?? []);
         foreach (var (device, bytes) in worker.Memory)
         {
-            if (!(worker.Devices?.Contains(device) ?? DeviceName().IsMatch(device)))
-                yield return config.Error($"{key}.memory.{device}", null, $"is not a device of this worker: {(worker.Devices is null ? "cpu, cuda:N, opencl:N or ilgpu-cpu" : string.Join(", ", worker.Devices))}");
+            if (worker.Devices?.Contains(device) == false)
+                yield return config.Error($"{key}.memory.{device}", null, $"is none of the worker's devices: {devices}");
+            else if (!DeviceName().IsMatch(device))
+                yield return config.Error($"{key}.memory.{device}", null, DeviceRule);
             else if (bytes <= 0)
                 yield return config.Error($"{key}.memory.{device}", bytes, "must be above 0");
         }
@@ -100,19 +111,23 @@ public static partial class ClusterValidator
         if (split.Count == 0)
             yield return config.Error("split", "[]", "must be auto or have at least one stage");
         var knowsAll = config.Workers.Count > 0 && config.Workers.All(worker => worker.Name.Length > 0);
+        var names = config.Workers.Select(worker => worker.Name).ToList();
         foreach (var (i, stage) in split.Index())
         {
+            var key = $"split[{i}]";
             var worker = config.Workers.FirstOrDefault(worker => worker.Name == stage.Worker);
             if (worker is null && !knowsAll)
                 continue;
+            var devices = NearestName.List(worker?.Devices ?? []);
+            var suggestion = worker is null ? NearestName.Suggest(stage.Worker, names) : "";
             if (worker is null)
-                yield return config.Error($"split[{i}].worker", stage.Worker, $"is not a worker of this cluster{NearestName.Suggest(stage.Worker, config.Workers.Select(worker => worker.Name))}");
+                yield return config.Error($"{key}.worker", stage.Worker, $"is no worker of this cluster{suggestion}");
             else if (stage.Device is null && worker.Devices is { Count: > 1 })
-                yield return config.Error($"split[{i}].device", null, $"is missing: {worker.Name} has {string.Join(", ", worker.Devices)}");
+                yield return config.Error($"{key}.device", null, $"is missing: {worker.Name} has {devices}");
             else if (stage.Device is not null && worker.Devices?.Contains(stage.Device) == false)
-                yield return config.Error($"split[{i}].device", stage.Device, $"is not a device of {worker.Name}, which has {string.Join(", ", worker.Devices)}");
+                yield return config.Error($"{key}.device", stage.Device, $"is not a device of {worker.Name}, which has {devices}");
             else if (stage.Device is not null && !DeviceName().IsMatch(stage.Device))
-                yield return config.Error($"split[{i}].device", stage.Device, "must be cpu, cuda:N, opencl:N or ilgpu-cpu");
+                yield return config.Error($"{key}.device", stage.Device, DeviceRule);
         }
 
         foreach (var (i, stage) in split.Index().Where(pair => !IsRange(pair.Item.Layers)))
@@ -121,15 +136,18 @@ public static partial class ClusterValidator
         var readAll = split.All(stage => IsRange(stage.Layers));
         foreach (var (i, stage) in split.Index().Where(pair => IsRange(pair.Item.Layers)).OrderBy(pair => pair.Item.Layers.First))
         {
-            if (stage.Layers.First > end && readAll)
-                yield return config.Error($"split[{i}].layers", stage.Layers, $"leaves out {Layers(end, stage.Layers.First)} before it");
-            else if (stage.Layers.First < end)
-                yield return config.Error($"split[{i}].layers", stage.Layers, $"overlaps another stage in {Layers(stage.Layers.First, Math.Min(end, stage.Layers.End))}");
+            var rule = stage.Layers.First > end && readAll ? $"leaves out {Layers(end, stage.Layers.First)} before it"
+                : stage.Layers.First < end ? $"overlaps another stage in {Layers(stage.Layers.First, Math.Min(end, stage.Layers.End))}"
+                : null;
+            if (rule is not null)
+                yield return config.Error($"split[{i}].layers", stage.Layers, rule);
             end = Math.Max(end, stage.Layers.End);
         }
 
         static bool IsRange(LayerRange layers) => layers.First >= 0 && layers.First <= layers.Last;
     }
+
+    private static bool IsSame(NodeAddress a, NodeAddress b) => string.Equals($"{a}", $"{b}", StringComparison.OrdinalIgnoreCase);
 
     private static string Layers(int first, int end) => end - first == 1 ? $"layer {first}" : $"layers {new LayerRange(first, end - 1)}";
 

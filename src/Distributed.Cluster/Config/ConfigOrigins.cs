@@ -23,7 +23,7 @@ public sealed class ConfigOrigins
     /// <summary>The same, with one value now coming from a flag.</summary>
     internal ConfigOrigins WithFlag(string key) => new(_file, _origins.SetItem(key, new Origin($"--{key}", null)));
 
-    /// <summary>An error about the value of <paramref name="key"/>, or about its absence: then at the line of what should hold it.</summary>
+    /// <summary>An error about the value of <paramref name="key"/>; where it is absent, at the line of what should hold it.</summary>
     internal InputError Error(string key, string? value, string rule)
     {
         foreach (var written in WithParents(key))
@@ -37,7 +37,7 @@ public sealed class ConfigOrigins
         return new InputError(key, value, rule, _file);
     }
 
-    /// <summary>A key and what it lies in: <c>workers[1].name</c>, <c>workers[1]</c>, <c>workers</c> and the empty key of the whole.</summary>
+    /// <summary>A key and what it lies in: <c>workers[1].name</c>, <c>workers[1]</c>, <c>workers</c>, and empty for the whole.</summary>
     internal static IEnumerable<string> WithParents(string key)
     {
         while (key.Length > 0)

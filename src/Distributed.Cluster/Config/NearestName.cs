@@ -3,7 +3,9 @@ namespace Distributed.Cluster.Config;
 /// <summary>Finds what somebody meant who mistyped a name.</summary>
 internal static class NearestName
 {
-    private const int MaxLength = 40;
+    private const int MaxLength = 64;
+    private const int MaxCompared = 256;
+    private const int MaxListed = 16;
 
     /// <summary>
     /// The end of an error about an unknown name: the known name that is nearest by edit distance, or all known names where
@@ -12,11 +14,16 @@ internal static class NearestName
     public static string Suggest(string name, IEnumerable<string> known)
     {
         var names = known.ToList();
-        var nearest = name.Length <= MaxLength ? names.MinBy(candidate => Distance(name, candidate)) : null;
+        var nearest = names.Take(MaxCompared).Where(candidate => Math.Max(candidate.Length, name.Length) <= MaxLength)
+            .MinBy(candidate => Distance(name, candidate));
         return nearest is not null && Distance(name, nearest) <= Math.Max(1, nearest.Length / 3)
             ? $": did you mean {nearest}?"
-            : $"; known are {string.Join(", ", names)}";
+            : $"; known are {List(names)}";
     }
+
+    /// <summary>Names with commas between them; of very many or very long ones, only so much.</summary>
+    public static string List(IReadOnlyList<string> names) =>
+        string.Join(", ", names.Take(MaxListed).Select(ConfigBinder.Printable)) + (names.Count > MaxListed ? " …" : "");
 
     // Optimal string alignment: insertions, deletions, replacements and swaps of neighbours count one each.
     private static int Distance(string a, string b)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using Distributed.Core;
 using YamlDotNet.Core;
@@ -14,6 +15,9 @@ internal sealed class YamlReader
 {
     private const int MaxDepth = 16;
     private const int MaxNodes = 20_000;
+
+    private static readonly SearchValues<char> ForbiddenCharacters = SearchValues.Create(
+        [.. Enumerable.Range(0, 0xA0).Select(code => (char)code).Where(char.IsControl).Except(['\t', '\n', '\r', '\u0085'])]);
 
     private readonly string _source;
     private readonly Parser _parser;
@@ -40,7 +44,8 @@ internal sealed class YamlReader
         {
             throw new InvalidInputException("cluster", path, "does not exist");
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception exception)
+            when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             throw new InvalidInputException("cluster", path, $"cannot be read: {exception.Message}");
         }
@@ -64,6 +69,14 @@ internal sealed class YamlReader
     /// <exception cref="InvalidInputException">It is not one document of plain YAML.</exception>
     public static YamlNode Read(string text, string source)
     {
+        // The parser takes a zero for the end of the file, and what stands behind it would be lost.
+        if (text.AsSpan().IndexOfAny(ForbiddenCharacters) is >= 0 and var found)
+        {
+            var line = text.AsSpan(0, found).Count('\n') + 1;
+            var rule = $"holds the control character {(int)text[found]}";
+            throw new InvalidInputException([new InputError("yaml", null, rule, source, line)]);
+        }
+
         var reader = new YamlReader(source, text);
         try
         {
@@ -76,7 +89,8 @@ internal sealed class YamlReader
         catch (Exception exception) when (exception is not InvalidInputException)
         {
             // On some broken input the parser trips over itself, with whatever exception that gives.
-            throw reader.Error("yaml", null, "is not valid YAML", reader._parser.Current?.End ?? Mark.Empty);
+            var at = reader._parser.Current?.End ?? Mark.Empty;
+            throw reader.Error("yaml", null, "is not valid YAML, here or in the lines that follow", at);
         }
     }
 

@@ -13,7 +13,7 @@ internal sealed record GgufHeader(uint Version, GgufMetadata Metadata, IReadOnly
     public const int MaxKeys = 1 << 16;
 
     /// <summary>The most tensors in one file; far above any real file.</summary>
-    public const int MaxTensors = 1 << 17;
+    public const int MaxTensors = 1 << 16;
 
     /// <summary>The longest key. The format allows 65535 bytes, but what is no key should not fill a screen of errors.</summary>
     public const int MaxKeyBytes = 1024;
@@ -30,7 +30,7 @@ internal sealed record GgufHeader(uint Version, GgufMetadata Metadata, IReadOnly
         var reader = new GgufReader(file);
         var magic = reader.Read<uint>("magic");
         if (magic != Magic)
-            throw reader.Error("magic", $"0x{BinaryPrimitives.ReverseEndianness(magic):x8}", "must be 0x47475546 (GGUF); this is no GGUF file");
+            throw reader.Error("magic", $"0x{BinaryPrimitives.ReverseEndianness(magic):x8}", "must be 0x47475546, GGUF in ASCII");
         var version = reader.Read<uint>("version");
         if (version is not (2 or 3))
             throw reader.Error("version", $"{version}", BinaryPrimitives.ReverseEndianness(version) is >= 1 and <= 3
@@ -41,7 +41,7 @@ internal sealed record GgufHeader(uint Version, GgufMetadata Metadata, IReadOnly
         var metadata = ReadMetadata(reader, keyCount);
         var tensors = new List<GgufTensorInfo>();
         for (var i = 0; i < tensorCount; i++)
-            tensors.Add(GgufTensorInfo.Read(reader, i));
+            tensors.Add(GgufTensorInfo.Read(reader));
         return new GgufHeader(version, metadata, tensors, reader.Offset);
     }
 
@@ -57,7 +57,7 @@ internal sealed record GgufHeader(uint Version, GgufMetadata Metadata, IReadOnly
         for (var i = 0; i < count; i++)
         {
             var start = reader.Offset;
-            var key = reader.ReadName($"metadata key {i}", MaxKeyBytes);
+            var key = reader.ReadName("metadata key", MaxKeyBytes);
             if (!values.TryAdd(key, ReadValue(reader, key)))
                 throw reader.Error(key, $"there again at offset {start}", "must be there once");
         }
@@ -84,13 +84,13 @@ internal sealed record GgufHeader(uint Version, GgufMetadata Metadata, IReadOnly
             : throw reader.Error(key, $"value type {type} at offset {reader.Offset - sizeof(uint)}", "must be one of the types 0 to 12");
     }
 
-    // Passes over a single value (no count) or the elements of an array. An element takes a byte or more, so a count that passes is an int.
+    // Passes over a single value (no count) or the elements of an array. An element takes a byte or more of the header, so a count
+    // that passes is an int.
     private static GgufValue Skip(GgufReader reader, string key, GgufValueType type, ulong? count)
     {
         var start = reader.Offset;
         if (type == GgufValueType.String)
-            for (ulong i = 0; i < (count ?? 1); i++)
-                reader.SkipString(key);
+            reader.SkipStrings(key, count ?? 1);
         else
             reader.Skip(key, count ?? 1, type.Size());
 

@@ -113,7 +113,9 @@ public sealed class GgufMetadata
     public byte[][] GetStringBytes(string key)
     {
         var found = Require(key, "an array of strings");
-        return found is { Type: GgufValueType.String, Count: not null } ? found.Strings() : throw WrongType(key, found, "an array of strings");
+        return found is { Type: GgufValueType.String, Count: not null }
+            ? found.Strings()
+            : throw WrongType(key, found, "an array of strings");
     }
 
     /// <summary>An array of integers that fit 32 bits with a sign.</summary>

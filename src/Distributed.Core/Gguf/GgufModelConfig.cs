@@ -79,22 +79,24 @@ internal sealed class GgufModelConfig
         var tokens = _metadata.ArrayLength("tokenizer.ggml.tokens");
         var size = embedding?.Rows ?? tokens ?? 0;
         if (tokens is not null && tokens != size)
-            _errors.Add(new InputError("tokenizer.ggml.tokens", $"[{tokens}]", $"must have a token for each of the {size} rows of {TensorNames.TokenEmbedding}", _metadata.Source));
+            FailKey("tokenizer.ggml.tokens", $"[{tokens}]", $"must have one for each of the {size} rows of {TensorNames.TokenEmbedding}");
         if (size is >= 1 and <= MaxVocab)
             return (int)size;
-        _errors.Add(new InputError(TensorNames.TokenEmbedding, embedding is null ? null : $"{size} rows", $"must have 1 to {MaxVocab} rows", _metadata.Source));
+        FailKey(TensorNames.TokenEmbedding, embedding is null ? null : $"{size} rows", $"must have 1 to {MaxVocab} rows");
         return 1;
     }
 
     private string Name(string path) =>
-        Try<string?>(_metadata.TryGetString, "general.name", out var name) && name!.Length > 0 ? name : Path.GetFileNameWithoutExtension(path);
+        Try<string?>(_metadata.TryGetString, "general.name", out var name) && name!.Length > 0
+            ? name
+            : Path.GetFileNameWithoutExtension(path);
 
     private bool Has(string name) => _metadata.Contains(_metadata.ArchKey(name));
 
     // Stand-ins keep what follows from dividing by zero; the error is already noted.
     private int Int(string name, int min, int max, int? otherwise = null)
     {
-        if (!Try<int>(_metadata.TryGetInt32, _metadata.ArchKey(name), out var value))
+        if (!Try<long>(_metadata.TryGetInt64, _metadata.ArchKey(name), out var value))
         {
             if (otherwise is null && !Has(name))
                 Fail(name, null, "is missing; it must be an integer");
@@ -102,7 +104,7 @@ internal sealed class GgufModelConfig
         }
 
         if (value >= min && value <= max)
-            return value;
+            return (int)value;
         Fail(name, $"{value}", $"must lie between {min} and {max}");
         return min;
     }
@@ -118,7 +120,7 @@ internal sealed class GgufModelConfig
 
         if (value >= min && value <= max)
             return value;
-        Fail(name, value.ToString(CultureInfo.InvariantCulture), string.Create(CultureInfo.InvariantCulture, $"must lie between {min} and {max}"));
+        Fail(name, Format(value), $"must lie between {Format(min)} and {Format(max)}");
         return min;
     }
 
@@ -139,6 +141,9 @@ internal sealed class GgufModelConfig
         }
     }
 
-    private void Fail(string name, string? value, string rule) =>
-        _errors.Add(new InputError(_metadata.ArchKey(name), value, rule, _metadata.Source));
+    private void Fail(string name, string? value, string rule) => FailKey(_metadata.ArchKey(name), value, rule);
+
+    private void FailKey(string key, string? value, string rule) => _errors.Add(new InputError(key, value, rule, _metadata.Source));
+
+    private static string Format(float value) => value.ToString(CultureInfo.InvariantCulture);
 }

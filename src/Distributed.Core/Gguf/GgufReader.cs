@@ -13,7 +13,7 @@ internal sealed unsafe class GgufReader(MappedFile file)
     /// The longest header that is read, in bytes. The largest vocabularies take a few megabytes; the limit bounds the time that a
     /// made-up header of many gigabytes could cost.
     /// </summary>
-    public const long MaxHeaderBytes = 256L << 20;
+    public const long MaxHeaderBytes = 64L << 20;
 
     private readonly long _end = Math.Min(file.Length, MaxHeaderBytes);
 
@@ -34,21 +34,30 @@ internal sealed unsafe class GgufReader(MappedFile file)
     /// <summary>A name: a string of 1 to <paramref name="maxBytes"/> bytes that a terminal can print.</summary>
     public string ReadName(string what, int maxBytes)
     {
-        var start = SkipString(what) + sizeof(ulong);
+        var start = SkipStrings(what) + sizeof(ulong);
         if (Offset - start < 1 || Offset - start > maxBytes)
             throw Error(what, $"a string of {Offset - start} bytes at offset {start}", $"must have 1 to {maxBytes} bytes");
         var name = Encoding.UTF8.GetString(file.Span(start, (int)(Offset - start)));
-        return name.Any(char.IsControl) ? throw Error(what, name, "must have no control characters") : name;
+        return HasControl(name) ? throw Error(what, name, "must have no control characters") : name;
     }
 
-    /// <summary>Passes over a string; gives the offset of its length, behind which its bytes are.</summary>
-    public long SkipString(string what)
+    /// <summary>Passes over strings that follow one another; gives the offset of the first: of its length, then come its bytes.</summary>
+    public long SkipStrings(string what, ulong count = 1)
     {
         var start = Offset;
-        var length = Read<ulong>(what);
-        if (length > (ulong)(_end - Offset))
-            throw Error(what, $"a string of {length} bytes at offset {start}", MustEnd);
-        Offset += (long)length;
+        var (data, offset) = ((nint)file.Data, start);
+        for (ulong i = 0; i < count; i++)
+        {
+            if (_end - offset < sizeof(ulong))
+                throw Error(what, $"a string at offset {offset}", MustEnd);
+            var length = Unsafe.ReadUnaligned<ulong>((byte*)data + offset);
+            offset += sizeof(ulong);
+            if (length > (ulong)(_end - offset))
+                throw Error(what, $"a string of {length} bytes at offset {offset}", MustEnd);
+            offset += (long)length;
+        }
+
+        Offset = offset;
         return start;
     }
 
@@ -64,6 +73,14 @@ internal sealed unsafe class GgufReader(MappedFile file)
 
     /// <summary>An error of this file.</summary>
     public InvalidInputException Error(string key, string? value, string rule) => new(key, value, rule, file.Path);
+
+    private static bool HasControl(string text)
+    {
+        foreach (var character in text)
+            if (char.IsControl(character))
+                return true;
+        return false;
+    }
 
     private string MustEnd => file.Length > MaxHeaderBytes
         ? $"must end within the first {MaxHeaderBytes} bytes, the longest header that is read"

@@ -30,8 +30,8 @@ internal static partial class GgufSplit
             return;
         var match = ShardName().Match(given.Path);
         if (!match.Success || given.Path != ShardPath(match.Groups[1].Value, index, count))
-            throw new InvalidInputException("model", given.Path,
-                string.Create(CultureInfo.InvariantCulture, $"is shard {index + 1} of {count}: its name must end in -{index + 1:00000}-of-{count:00000}.gguf"));
+            throw new InvalidInputException(
+                "model", given.Path, $"is shard {index + 1} of {count}: its name must end in {ShardPath("", index, count)}");
 
         var paths = Enumerable.Range(0, count).Select(i => ShardPath(match.Groups[1].Value, i, count)).ToArray();
         RequireAll(paths);
@@ -42,7 +42,8 @@ internal static partial class GgufSplit
             var shard = GgufShard.Open(paths[i]);
             shards.Insert(i, shard);
             if (ReadPlace(shard) != (i, count))
-                throw new InvalidInputException("split.no, split.count", $"{ReadPlace(shard)}", $"must be ({i}, {count}) as the file's name says", paths[i]);
+                throw new InvalidInputException(
+                    "split.no, split.count", $"{ReadPlace(shard)}", $"must be ({i}, {count}) as the file's name says", paths[i]);
         }
     }
 
@@ -50,7 +51,8 @@ internal static partial class GgufSplit
     public static void CheckTensorCount(GgufMetadata metadata, int count)
     {
         if (metadata.TryGetInt32("split.tensors.count", out var expected) && expected != count)
-            throw new InvalidInputException("split.tensors.count", $"{expected}", $"must be the number of tensors in all shards, {count}", metadata.Source);
+            throw new InvalidInputException(
+                "split.tensors.count", $"{expected}", $"must be the number of tensors in all shards, {count}", metadata.Source);
     }
 
     private static (int Index, int Count) ReadPlace(GgufShard shard)

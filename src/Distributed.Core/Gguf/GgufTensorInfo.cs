@@ -11,9 +11,9 @@ internal sealed record GgufTensorInfo(string Name, ulong[] Dimensions, uint Type
     public const int MaxDimensions = 4;
 
     /// <summary>Reads one description.</summary>
-    public static GgufTensorInfo Read(GgufReader reader, int index)
+    public static GgufTensorInfo Read(GgufReader reader)
     {
-        var name = reader.ReadName($"name of tensor {index}", GgufHeader.MaxTensorNameBytes);
+        var name = reader.ReadName("tensor name", GgufHeader.MaxTensorNameBytes);
         var count = reader.Read<uint>(name);
         if (count is 0 or > MaxDimensions)
             throw reader.Error(name, $"{count} dimensions", $"must have 1 to {MaxDimensions}");

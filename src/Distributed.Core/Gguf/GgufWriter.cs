@@ -19,7 +19,9 @@ public sealed class GgufWriter
     /// <summary>Sets a metadata value; one set before keeps its place.</summary>
     /// <param name="key">The whole key.</param>
     /// <param name="value">A number, bool or string of .NET, or an array of one of these; its type is the one in the file.</param>
-    /// <exception cref="ArgumentException">The format has no such type, or <c>general.alignment</c> is no uint, power of two, 8 or more.</exception>
+    /// <exception cref="ArgumentException">
+    /// The format has no such type, or <c>general.alignment</c> is not a uint that is a power of two, 8 or more.
+    /// </exception>
     public void Set(string key, object value)
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
@@ -29,7 +31,7 @@ public sealed class GgufWriter
         _metadata[key] = value;
     }
 
-    /// <summary>Sets every value of another file, in its order and byte for byte; the file must stay open until this one is written.</summary>
+    /// <summary>Sets every value of another file, byte for byte; that file must stay open until this one is written.</summary>
     public void SetAll(GgufMetadata metadata)
     {
         foreach (var key in metadata.Keys)

@@ -5,7 +5,10 @@ public static class QuantTypes
 {
     /// <summary>Every format, in the order of their GGUF numbers.</summary>
     public static IReadOnlyList<QuantType> All { get; } =
-        [F32.Type, F16.Type, Q4_0.Type, Q8_0.Type, Q4_K.Type, Q6_K.Type, BF16.Type];
+    [
+        F32.Type, F16.Type, Q4_0.Type, Q4_1.Type, Q5_0.Type, Q5_1.Type, Q8_0.Type, Q2_K.Type, Q3_K.Type, Q4_K.Type, Q5_K.Type,
+        Q6_K.Type, IQ4_NL.Type, IQ4_XS.Type, BF16.Type, MXFP4.Type,
+    ];
 
     /// <summary>The names of all formats, for messages.</summary>
     public static string Names => string.Join(", ", All.Select(type => type.Name));

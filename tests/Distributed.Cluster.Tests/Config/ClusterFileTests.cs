@@ -118,11 +118,11 @@ public class ClusterFileTests
                 $"c.yaml:11: workers[0].memory.cpu is 8: {ByteSize.Rule}",
                 "c.yaml:14: workers[1].devices[1] is cpu: is given twice",
                 "c.yaml:14: workers[1].devices[2] is gpu: must be cpu, cuda:N, opencl:N or ilgpu-cpu",
-                "c.yaml:15: workers[2].name is two: is already the name of workers[1]: names must differ",
-                "c.yaml:16: workers[2].address is 127.0.0.1:7102: is already the address of workers[1]: addresses must differ",
+                "c.yaml:15: workers[2].name is two: is already that of workers[1]: names must differ",
+                "c.yaml:16: workers[2].address is 127.0.0.1:7102: is already that of workers[1]: addresses must differ",
                 "c.yaml:17: workers[3].name: is missing",
                 "c.yaml:17: workers[3].address is 0.0.0.0:7104: must be an address that other machines can connect to",
-                "c.yaml:18: workers[3].memory.cuda:0: is not a device of this worker: cpu",
+                "c.yaml:18: workers[3].memory.cuda:0: is none of the worker's devices: cpu",
                 $"c.yaml:22: split[1].layers is 9-8: {LayerRange.Rule}",
                 "c.yaml:23: split[2] is one: must have keys with values: worker, device, layers",
             ],
@@ -146,7 +146,7 @@ public class ClusterFileTests
         Assert.Equal(
             [
                 "c.yaml:6: split[0].layers is 1-3: leaves out layer 0 before it",
-                "c.yaml:7: split[1].worker is tow: is not a worker of this cluster: did you mean two?",
+                "c.yaml:7: split[1].worker is tow: is no worker of this cluster: did you mean two?",
                 "c.yaml:7: split[1].layers is 3-4: overlaps another stage in layer 3",
                 "c.yaml:8: split[2].device: is missing: two has cpu, cuda:0",
                 "c.yaml:8: split[2].layers is 6: leaves out layer 5 before it",
@@ -201,12 +201,15 @@ public class ClusterFileTests
 
     [Fact]
     public void A_missing_file_is_refused() =>
-        Assert.Contains("does not exist", Assert.Throws<InvalidInputException>(() => ClusterFile.Load("/no/such/cluster.yaml")).Message, StringComparison.Ordinal);
+        Assert.Equal(
+            "cluster is /no/such/cluster.yaml: does not exist",
+            Assert.Throws<InvalidInputException>(() => ClusterFile.Load("/no/such/cluster.yaml")).Message);
 
     [Fact]
     public void Flags_override_and_their_errors_name_the_flag()
     {
-        var config = ClusterFile.Override(Parse(Minimal + "\ncontext: 100"), Flags(("context", "2048"), ("kv-type", "f32"), ("model", "x.gguf")));
+        var flags = Flags(("context", "2048"), ("kv-type", "f32"), ("model", "x.gguf"));
+        var config = ClusterFile.Override(Parse(Minimal + "\ncontext: 100"), flags);
         Assert.Equal((2048, KvType.F32), (config.Context, config.KvType));
         Assert.Equal(Path.GetFullPath("x.gguf"), config.Model);
         Assert.Equal("--context is 2048: too long", config.Error("context", config.Context, "too long").ToString());
@@ -215,12 +218,17 @@ public class ClusterFileTests
         var error = Assert.Throws<InvalidInputException>(
             () => ClusterFile.Override(config, Flags(("context", "0"), ("sequences", "many"), ("wire", "q8_0"))));
         Assert.Equal(
-            ["--sequences is many: must be a whole number", "--wire is q8_0: is not there yet: this version knows f32", "--context is 0: must lie between 1 and 16777216"],
+            [
+                "--sequences is many: must be a whole number",
+                "--wire is q8_0: is not there yet: this version knows f32",
+                "--context is 0: must lie between 1 and 16777216",
+            ],
             error.Errors.Select(one => one.ToString()));
         Assert.Throws<ArgumentException>(() => ClusterFile.Override(config, Flags(("workers", "3"))));
     }
 
-    private static Dictionary<string, string> Flags(params (string Name, string Value)[] flags) => flags.ToDictionary(flag => flag.Name, flag => flag.Value);
+    private static Dictionary<string, string> Flags(params (string Name, string Value)[] flags) =>
+        flags.ToDictionary(flag => flag.Name, flag => flag.Value);
 
     private static ClusterConfig Parse(string yaml) => ClusterFile.Parse(yaml, "c.yaml", "/clusters");
 

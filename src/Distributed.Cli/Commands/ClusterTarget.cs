@@ -1,0 +1,96 @@
+using System.CommandLine;
+using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Protocol;
+using Distributed.Coordinator;
+using Distributed.Core;
+using Distributed.Worker;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary>The workers a command uses: those of a cluster file, or processes of its own, which end with it.</summary>
+internal sealed class ClusterTarget : IAsyncDisposable
+{
+    private static readonly Lazy<long> FreeMemory = new(HostMachine.AvailableMemory);
+
+    private readonly LocalWorkers? _local;
+
+    private ClusterTarget(ClusterConfig config, LocalWorkers? local) => (Config, _local) = (config, local);
+
+    /// <summary>The cluster; its workers are running.</summary>
+    public ClusterConfig Config { get; }
+
+    /// <summary>What the flags ask for, before any worker is started or asked. Without a cluster file the workers have no address yet.</summary>
+    /// <param name="flags">The flags of <see cref="ClusterFlags"/>.</param>
+    /// <param name="localWorkers">Worker processes to start where there is no cluster file.</param>
+    /// <exception cref="InvalidInputException">The cluster file, the flags or the model file are wrong; everything that is.</exception>
+    public static ClusterConfig Configure(ParseResult flags, int localWorkers)
+    {
+        var config = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file) : LocalConfig(localWorkers);
+        config = ClusterFile.Override(config, Overrides(flags));
+        using var model = ModelFile.Open(config.Model);
+        var errors = ClusterValidator.Check(config, model.Config);
+        return errors.Count == 0 ? config : throw new InvalidInputException(errors);
+    }
+
+    /// <summary>Starts the command's own workers, where it has no cluster file.</summary>
+    /// <param name="flags">The flags of <see cref="ClusterFlags"/>.</param>
+    /// <param name="config">What <see cref="Configure"/> made of them.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="IOException">A worker does not start.</exception>
+    public static async Task<ClusterTarget> OpenAsync(ParseResult flags, ClusterConfig config, CancellationToken cancellation)
+    {
+        if (flags.GetValue(CommonOptions.Cluster) is not null)
+            return new ClusterTarget(config, null);
+        var threads = flags.GetValue(CommonOptions.Threads);
+        var local = await LocalWorkers.StartAsync(config.Workers.Count, threads, LocalMemory(config.Workers.Count), null, cancellation);
+        return new ClusterTarget(
+            config with { Workers = [.. local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })] }, local);
+    }
+
+    /// <summary>What the command's own workers would say of themselves if they were started.</summary>
+    public static IReadOnlyDictionary<string, WorkerDescription> DescribeLocal(ParseResult flags, ClusterConfig config) =>
+        config.Workers.ToDictionary(worker => worker.Name, worker =>
+        {
+            var options = new WorkerOptions
+            {
+                Name = worker.Name,
+                Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
+                Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(config.Workers.Count) },
+            };
+            var description = new WorkerDescription { ProtocolVersion = ProtocolVersion.Current, Name = worker.Name };
+            description.Devices.Add(new DeviceInventory(options).All.Select(device => device.Describe()));
+            return description;
+        });
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_local is not null)
+            await _local.DisposeAsync();
+    }
+
+    // One person asks, one answer at a time: room for one sequence is enough.
+    private static ClusterConfig LocalConfig(int workers) => new()
+    {
+        Model = SampleModel.Path,
+        Sequences = 1,
+        Workers = [.. Enumerable.Range(0, workers).Select(index => new WorkerConfig
+        {
+            Name = $"worker-{index}",
+            Address = NodeAddress.Parse("address", $"unix:/worker-{index}"),
+        })],
+    };
+
+    private static long LocalMemory(int workers) => FreeMemory.Value / workers;
+
+    private static IEnumerable<KeyValuePair<string, string>> Overrides(ParseResult flags)
+    {
+        if (flags.GetValue(CommonOptions.Model) is { } model)
+            yield return new("model", model);
+        if (flags.GetValue(CommonOptions.Context) is { } context)
+            yield return new("context", $"{context}");
+        if (flags.GetValue(CommonOptions.KvType) is { } kvType)
+            yield return new("kv-type", kvType.ToName());
+    }
+}

@@ -1,0 +1,32 @@
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Protocol;
+using Distributed.Coordinator;
+using Distributed.Core;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary>The layers on workers: the same way that a run's tokens go.</summary>
+internal sealed class PipelineLogits : LogitsSource
+{
+    private readonly Pipeline _pipeline;
+
+    private PipelineLogits(Pipeline pipeline) => _pipeline = pipeline;
+
+    /// <summary>Plans, loads and connects the stages.</summary>
+    public static async Task<PipelineLogits> StartAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
+    {
+        var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
+        return new PipelineLogits(await Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, cancellation));
+    }
+
+    /// <inheritdoc/>
+    public override async Task<ReadOnlyMemory<byte>> ComputeAsync(int start, ReadOnlyMemory<int> tokens, CancellationToken cancellation)
+    {
+        var slice = new Slice { Start = start, Count = tokens.Length, AllLogits = true };
+        var result = await _pipeline.RunAsync([slice], tokens.ToArray(), cancellation);
+        return result.Logits.Memory;
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask DisposeAsync() => _pipeline.DisposeAsync();
+}

@@ -1,0 +1,65 @@
+using Distributed.Coordinator.Planning;
+using Distributed.Core;
+using Spectre.Console;
+
+namespace Distributed.Cli.Output;
+
+/// <summary>Which stage has which layers, and the memory it takes.</summary>
+internal static class PlacementTable
+{
+    /// <summary>The table of a run: what the loaded stages have taken.</summary>
+    /// <param name="placement">Where they are.</param>
+    /// <param name="memory">The workers' own account, in the order of the stages.</param>
+    public static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
+    {
+        var table = Tables.Create(">stage", "worker", "device", ">layers", ">weights", ">KV cache", ">scratch", ">total");
+        foreach (var stage in placement.Stages)
+        {
+            var taken = memory[stage.Index];
+            table.Line(
+                $"{stage.Index}",
+                stage.Worker,
+                stage.Device,
+                Layers(stage.Spec),
+                Units.Bytes(taken.Weights + taken.LmHead),
+                Units.Bytes(taken.KvCache),
+                Units.Bytes(taken.Activations + taken.Scratch),
+                Units.Bytes(taken.Total));
+        }
+
+        return table;
+    }
+
+    /// <summary>The table of a plan: every part of the forecast, and what is left of the device.</summary>
+    public static Table OfPlan(Placement placement)
+    {
+        var table = Tables.Create(
+            ">stage", "worker", "device", ">layers", ">weights", ">LM head", ">KV cache", ">activations", ">scratch", ">total", ">limit", ">free after");
+        foreach (var stage in placement.Stages)
+        {
+            var forecast = stage.Memory;
+            table.Line(
+                $"{stage.Index}",
+                stage.Worker,
+                stage.Device,
+                Layers(stage.Spec),
+                Units.Bytes(forecast.Weights),
+                Units.Bytes(forecast.LmHead),
+                Units.Bytes(forecast.KvCache),
+                Units.Bytes(forecast.Activations),
+                Units.Bytes(forecast.Scratch),
+                Units.Bytes(forecast.Total),
+                Units.Bytes(stage.Free),
+                Units.Bytes(stage.FreeAfter));
+        }
+
+        return table;
+    }
+
+    private static string Layers(StageSpec spec) => spec.NumLayers switch
+    {
+        0 => "-",
+        1 => $"{spec.FirstLayer}",
+        _ => $"{spec.FirstLayer}-{spec.EndLayer - 1}",
+    };
+}

@@ -1,0 +1,118 @@
+using System.Net;
+using System.Net.Sockets;
+using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Core;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Distributed.Coordinator.Api;
+
+/// <summary>The coordinator as a server: it answers <c>/health</c> at once and the rest when the model is loaded.</summary>
+public static class HttpServer
+{
+    /// <summary>The largest request body, bytes.</summary>
+    public const long MaxBodyBytes = 4 << 20;
+
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>Serves until cancelled.</summary>
+    /// <param name="config">The cluster, with the address to listen on.</param>
+    /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
+    /// <param name="ready">Called once the model can be asked, with the URL and the coordinator; null for nobody.</param>
+    /// <param name="cancellation">Stops serving: requests end, stages are unloaded.</param>
+    /// <exception cref="InvalidInputException">The model file or the config is wrong, or the model does not fit.</exception>
+    /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
+    /// <exception cref="IOException">The address cannot be listened on.</exception>
+    public static async Task RunAsync(
+        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready, CancellationToken cancellation)
+    {
+        CoordinatorHost? loaded = null;
+        await using var app = Build(config, () => loaded);
+        await ListenAsync(app, config.Http, cancellation);
+        try
+        {
+            await using var host = await CoordinatorHost.StartAsync(config, progress, cancellation);
+            loaded = host;
+            ready?.Invoke(UrlOf(app, config.Http), host);
+            await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        finally
+        {
+            using var timeout = new CancellationTokenSource(StopTimeout);
+            await app.StopAsync(timeout.Token);
+        }
+    }
+
+    private static WebApplication Build(ClusterConfig config, Func<CoordinatorHost?> host)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        // A failed start is thrown, and need not be told twice.
+        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.AddRoutingCore();
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = StopTimeout);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = MaxBodyBytes;
+            Listen(kestrel, config.Http);
+        });
+        var app = builder.Build();
+        app.UseRouting();
+        app.MapOpenAiApi(host);
+        return app;
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, NodeAddress address)
+    {
+        if (address.SocketPath is { } path)
+            kestrel.ListenUnixSocket(path);
+        else if (IPAddress.TryParse(address.Host, out var ip))
+            kestrel.Listen(ip, address.Port);
+        else if (address.Host == "localhost")
+            kestrel.Listen(IPAddress.Loopback, address.Port);
+        else
+            kestrel.Listen(Resolve(address), address.Port);
+    }
+
+    private static IPAddress Resolve(NodeAddress address)
+    {
+        try
+        {
+            return Dns.GetHostAddresses(address.Host!).First();
+        }
+        catch (Exception error) when (error is SocketException or InvalidOperationException)
+        {
+            throw new InvalidInputException("http", address.ToString(), "must name an address of this machine");
+        }
+    }
+
+    private static async Task ListenAsync(WebApplication app, NodeAddress address, CancellationToken cancellation)
+    {
+        try
+        {
+            await app.StartAsync(cancellation);
+        }
+        catch (IOException error) when (error.InnerException is AddressInUseException)
+        {
+            throw new IOException($"{address} is in use by another program; choose another address with --http HOST:PORT", error);
+        }
+        catch (SocketException error)
+        {
+            throw new IOException($"{address} cannot be listened on: {error.Message}", error);
+        }
+    }
+
+    private static string UrlOf(WebApplication app, NodeAddress address) =>
+        address.SocketPath is not null
+            ? address.ToString()
+            : app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+}

@@ -1,0 +1,68 @@
+using System.Globalization;
+using System.Net.Mime;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+
+namespace Distributed.Coordinator.Api;
+
+/// <summary>The HTTP API: that of OpenAI for chats, and whether the coordinator is well.</summary>
+public static class OpenAiApi
+{
+    /// <summary>Adds the API's routes.</summary>
+    /// <param name="routes">Where to.</param>
+    /// <param name="host">The coordinator; null from the function while it is loading.</param>
+    public static void MapOpenAiApi(this IEndpointRouteBuilder routes, Func<CoordinatorHost?> host)
+    {
+        routes.MapGet("/health", context => WriteAsync(context, new HealthBody("ok")));
+        routes.MapGet("/ready", context => ReadyAsync(context, host()));
+        var api = routes.MapGroup("/v1");
+        api.MapGet("/models", Told(context =>
+            context.Response.WriteAsJsonAsync(new ModelList("list", [EntryOf(Loaded(host))]), ApiJson.Default.ModelList)));
+        api.MapGet("/models/{id}", Told(context => ServedModel.IsNamed(Loaded(host).Model, (string)context.GetRouteValue("id")!)
+            ? context.Response.WriteAsJsonAsync(EntryOf(Loaded(host)), ApiJson.Default.ModelEntry)
+            : throw new ApiException(new OpenAiError(StatusCodes.Status404NotFound, "invalid_request_error", "there is no such model here", "model", "model_not_found"))));
+        api.MapPost("/chat/completions", Told(context => ChatEndpoint.HandleAsync(context, Loaded(host))));
+        api.MapFallback(Told(context => throw new ApiException(new OpenAiError(
+            StatusCodes.Status404NotFound, "invalid_request_error", $"there is no {context.Request.Method} {context.Request.Path} here", Code: "unknown_url"))));
+    }
+
+    private static CoordinatorHost Loaded(Func<CoordinatorHost?> host) => host() ?? throw new ApiException(OpenAiError.Loading());
+
+    private static ModelEntry EntryOf(CoordinatorHost host) => new(
+        ServedModel.IdOf(host.Model), "model", new DateTimeOffset(File.GetLastWriteTimeUtc(host.Model.Path), TimeSpan.Zero).ToUnixTimeSeconds(), "distributed");
+
+    private static async Task ReadyAsync(HttpContext context, CoordinatorHost? host)
+    {
+        var body = host is null ? new HealthBody("loading")
+            : host.Pipeline.Failed.IsCompleted ? new HealthBody("failed") { Reason = (await host.Pipeline.Failed).Message }
+            : new HealthBody("ready");
+        if (body.Status != "ready")
+            context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        await WriteAsync(context, body);
+    }
+
+    private static Task WriteAsync(HttpContext context, HealthBody body) => context.Response.WriteAsJsonAsync(body, ApiJson.Default.HealthBody);
+
+    /// <summary>The handler, with its failures told in OpenAI's format.</summary>
+    private static RequestDelegate Told(RequestDelegate handle) => async context =>
+    {
+        try
+        {
+            await handle(context);
+        }
+        catch (Exception error) when (context.RequestAborted.IsCancellationRequested && error is OperationCanceledException or IOException)
+        {
+            // Nobody is there to be told.
+        }
+        catch (Exception error) when (!context.Response.HasStarted)
+        {
+            var told = OpenAiError.From(error, context);
+            context.Response.Clear();
+            context.Response.StatusCode = told.Status;
+            if (told.RetryAfter is { } seconds)
+                context.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+            await context.Response.WriteAsJsonAsync(told.ToBody(), ApiJson.Default.ErrorBody, MediaTypeNames.Application.Json);
+        }
+    };
+}

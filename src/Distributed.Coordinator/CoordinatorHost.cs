@@ -1,0 +1,167 @@
+using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Scheduling;
+using Distributed.Coordinator.Sessions;
+using Distributed.Core;
+using Distributed.Core.Chat;
+using Distributed.Core.Tokenization;
+using Distributed.Grains;
+
+namespace Distributed.Coordinator;
+
+/// <summary>A coordinator at work: a model spread over workers, ready for requests. What the command line and the HTTP API stand on.</summary>
+public sealed class CoordinatorHost : IAsyncDisposable
+{
+    // One coordinator runs one pipeline.
+    private const string PipelineKey = "main";
+    private static readonly TimeSpan RecordInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan GrainTimeout = TimeSpan.FromSeconds(10);
+    private readonly LocalSilo _silo;
+    private readonly SessionRecorder _recorder;
+    private int _disposed;
+
+    private CoordinatorHost(ClusterConfig config, ModelFile model, Tokenizer tokenizer, LocalSilo silo, Pipeline pipeline)
+    {
+        Config = config;
+        Model = model;
+        Tokenizer = tokenizer;
+        Pipeline = pipeline;
+        _silo = silo;
+        _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
+        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder);
+    }
+
+    /// <summary>The cluster.</summary>
+    public ClusterConfig Config { get; }
+
+    /// <summary>The model; its metadata is used here, never its weights.</summary>
+    public ModelFile Model { get; }
+
+    /// <summary>The model's tokenizer.</summary>
+    public Tokenizer Tokenizer { get; }
+
+    /// <summary>The stages at work.</summary>
+    public Pipeline Pipeline { get; }
+
+    /// <summary>Which stage has which layers.</summary>
+    public Placement Placement => Pipeline.Placement;
+
+    /// <summary>The longest sequence, in tokens.</summary>
+    public int Context => Placement.Context;
+
+    /// <summary>Takes requests.</summary>
+    public Scheduler Scheduler { get; }
+
+    /// <summary>Plans, loads the stages on their workers and connects them.</summary>
+    /// <param name="config">The cluster; its workers are running.</param>
+    /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
+    /// <param name="cancellation">Gives up; what was loaded is unloaded.</param>
+    /// <exception cref="InvalidInputException">The model file or the config is wrong, or the model does not fit.</exception>
+    /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
+    public static Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, IProgress<LoadingProgress>? progress, CancellationToken cancellation) =>
+        StartAsync(config, progress, null, cancellation);
+
+    /// <summary>Starts it with another grain storage than memory.</summary>
+    internal static async Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage, CancellationToken cancellation)
+    {
+        var model = ModelFile.Open(config.Model);
+        // The silo takes longer to start than workers to answer.
+        var starting = Task.Run(() => LocalSilo.StartAsync(storage, cancellation), cancellation);
+        Pipeline? pipeline = null;
+        try
+        {
+            var tokenizer = Tokenizer.FromGguf(model.Metadata);
+            var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
+            var silo = await starting;
+            var grain = silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
+            var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+            pipeline = await Pipeline.StartAsync(model, config, placement, epoch, progress, cancellation);
+            await grain.PlaceAsync(RecordOf(pipeline, model)).WaitAsync(GrainTimeout, cancellation);
+            return new CoordinatorHost(config, model, tokenizer, silo, pipeline);
+        }
+        catch
+        {
+            if (pipeline is not null)
+                await pipeline.DisposeAsync();
+            await starting.ContinueWith(done => done.IsCompletedSuccessfully ? done.Result.DisposeAsync().AsTask() : Task.CompletedTask, TaskScheduler.Default).Unwrap();
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A chat as the model expects it, with the beginning of the assistant's next message.</summary>
+    /// <param name="messages">The messages, the oldest first.</param>
+    /// <returns>Token ids.</returns>
+    /// <exception cref="InvalidInputException">The model file has no chat template, or one that is not known.</exception>
+    public int[] EncodeChat(IReadOnlyList<ChatMessage> messages)
+    {
+        var ids = Tokenizer.Encode(ChatTemplate.FromModel(Model.Metadata).Render(messages), special: true, addBosEos: true);
+        // Behind the end of a text there would be nothing to answer.
+        return Tokenizer.AddsEos && ids[^1] == Tokenizer.EosId ? ids[..^1] : ids;
+    }
+
+    /// <summary>Prepares an answer in text. The parameters and errors are those of <see cref="Scheduler.Generate"/>.</summary>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="stop">Texts at which the answer ends; they are not part of it.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    public TextGeneration Generate(GenerationRequest request, IReadOnlyList<string> stop, CancellationToken cancellation) =>
+        new(Scheduler.Generate(request, cancellation), Tokenizer, stop);
+
+    /// <summary>What is on record of a session; null when nothing is. At most a tenth of a second old.</summary>
+    public async Task<SessionRecord?> GetSessionAsync(string id, CancellationToken cancellation) =>
+        await _silo.Grains.GetGrain<ISessionGrain>(id).GetAsync().WaitAsync(GrainTimeout, cancellation);
+
+    /// <summary>All sessions on record, the one changed last at the end.</summary>
+    public async Task<IReadOnlyList<SessionRecord>> ListSessionsAsync(CancellationToken cancellation)
+    {
+        var directory = _silo.Grains.GetGrain<ISessionDirectoryGrain>(ISessionDirectoryGrain.Key);
+        var ids = await directory.ListAsync().WaitAsync(GrainTimeout, cancellation);
+        var records = await Task.WhenAll(ids.Select(id => GetSessionAsync(id, cancellation)));
+        return [.. records.OfType<SessionRecord>()];
+    }
+
+    /// <summary>Waits until all that has happened so far is on record.</summary>
+    public Task FlushSessionsAsync(CancellationToken cancellation) => _recorder.FlushAsync(cancellation);
+
+    /// <summary>Ends running requests, unloads the stages and stops; the workers themselves go on.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        await Scheduler.DisposeAsync();
+        await Pipeline.DisposeAsync();
+        await _recorder.DisposeAsync();
+        await _silo.DisposeAsync();
+        Model.Dispose();
+    }
+
+    private static KvLayout LayoutOf(Pipeline pipeline, ModelConfig model) => new(
+        pipeline.Name,
+        pipeline.Epoch,
+        [.. pipeline.Placement.Stages.Select(stage => new KvLayoutStage(
+            stage.Worker,
+            stage.Device,
+            stage.Spec.FirstLayer,
+            stage.Spec.EndLayer,
+            stage.Spec.NumLayers * 2 * stage.Spec.KvType.Bytes(model.KvSize) * StageSpec.KvBlockTokens))]);
+
+    private static PipelineRecord RecordOf(Pipeline pipeline, ModelFile model) => new()
+    {
+        Epoch = pipeline.Epoch,
+        Name = pipeline.Name,
+        Model = model.Config.Name,
+        Placed = DateTimeOffset.UtcNow,
+        Stages = [.. pipeline.Placement.Stages.Select(stage => new PipelineStage
+        {
+            Worker = stage.Worker,
+            Address = stage.Address.ToString(),
+            Device = stage.Device,
+            FirstLayer = stage.Spec.FirstLayer,
+            EndLayer = stage.Spec.EndLayer,
+            KvBlocks = stage.Spec.KvBlocks,
+        })],
+    };
+}

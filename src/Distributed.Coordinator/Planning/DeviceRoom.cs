@@ -1,0 +1,48 @@
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+
+namespace Distributed.Coordinator.Planning;
+
+/// <summary>A device that stages can be placed on.</summary>
+/// <param name="Worker">The worker, as the cluster file has it.</param>
+/// <param name="Device">The device's name.</param>
+/// <param name="Free">
+/// What stages may take of its memory, in bytes: the lower of the worker's own limit and the cluster file's, less what is taken.
+/// </param>
+internal sealed record DeviceRoom(WorkerConfig Worker, string Device, long Free)
+{
+    public override string ToString() => $"{Worker.Name}/{Device}";
+
+    /// <summary>The devices of a cluster, worker after worker; workers that are not described have none.</summary>
+    /// <param name="config">The cluster.</param>
+    /// <param name="workers">What the workers say of themselves, by the name that the cluster file gives them.</param>
+    /// <param name="errors">Where devices go that the cluster file names and the worker does not have.</param>
+    public static IReadOnlyList<DeviceRoom> Of(
+        ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers, List<InputError> errors)
+    {
+        List<DeviceRoom> rooms = [];
+        foreach (var (i, worker) in config.Workers.Index())
+        {
+            if (!workers.TryGetValue(worker.Name, out var description))
+                continue;
+            var offered = description.Devices.Select(device => device.Name).ToList();
+            var rule = $"is not a device of the running worker, which has {(offered.Count > 0 ? string.Join(", ", offered) : "none")}";
+            foreach (var device in worker.Memory.Keys.Except(offered).Except(worker.Devices ?? []))
+                errors.Add(config.Error($"workers[{i}].memory.{device}", null, rule));
+            foreach (var (j, name) in (worker.Devices ?? offered.Distinct()).Index())
+            {
+                if (description.Devices.FirstOrDefault(device => device.Name == name) is not { } device)
+                    errors.Add(config.Error($"workers[{i}].devices[{j}]", name, rule));
+                else
+                    rooms.Add(new DeviceRoom(worker, name, FreeOf(device, worker.Memory.GetValueOrDefault(name, long.MaxValue))));
+            }
+        }
+
+        return rooms;
+    }
+
+    // A worker's numbers come from outside: whatever they are, the result is 0 or more.
+    private static long FreeOf(DeviceDescription device, long limit) =>
+        Math.Max(0, Math.Min(Math.Max(0, device.MemoryLimit), limit) - Math.Max(0, device.MemoryUsed));
+}

@@ -1,0 +1,247 @@
+using System.Diagnostics.CodeAnalysis;
+using Distributed.Coordinator.Sessions;
+using Distributed.Core;
+
+namespace Distributed.Coordinator.Scheduling;
+
+/// <summary>
+/// Who may run. A request gets a place when fewer than the most sequences run and every stage has KV blocks for all tokens it
+/// may come to; until then it waits, first come, first served. Idle sessions make room, oldest first, when it is needed.
+/// The lock is held for book-keeping only, never across a call.
+/// </summary>
+/// <param name="sequences">The most requests that run at once.</param>
+/// <param name="kvBlocks">Blocks in the KV cache of every stage.</param>
+/// <param name="maxWaiting">The most requests that wait.</param>
+/// <param name="release">Frees a session's KV on every stage; done when the last stage has said so. May not throw.</param>
+internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Func<Session, Task> release)
+{
+    private readonly Lock _lock = new();
+    private readonly LinkedList<Waiter> _waiting = [];
+    private readonly Dictionary<string, Place> _kept = [];
+    private Func<Exception>? _closed;
+    private int _running;
+    private int _usedBlocks;
+    private int _releasingBlocks;
+    private long _lastSequence;
+    private long _lastUse;
+
+    /// <summary>Waits for a place.</summary>
+    /// <param name="id">The session to go on with, or to begin; null for a session that ends with the request.</param>
+    /// <param name="tokens">The most tokens the sequence may come to.</param>
+    /// <param name="cancellation">Leaves the queue.</param>
+    /// <exception cref="InvalidInputException">Not even an empty KV cache has room for that many tokens.</exception>
+    /// <exception cref="QueueFullException">Too many wait already.</exception>
+    public async Task<Place> EnterAsync(string? id, int tokens, CancellationToken cancellation)
+    {
+        var blocks = StageSpec.BlocksFor(tokens);
+        if (blocks > kvBlocks)
+            throw new InvalidInputException("tokens", $"{tokens}", $"needs {blocks} blocks of KV cache, but a stage has {kvBlocks} in all");
+        var waiter = new Waiter(id, blocks);
+        LinkedListNode<Waiter> node;
+        Work work;
+        lock (_lock)
+        {
+            if (_closed is not null)
+                throw _closed();
+            node = _waiting.AddLast(waiter);
+            work = Admit();
+            if (node.List is not null && _waiting.Count > maxWaiting)
+            {
+                _waiting.Remove(node);
+                waiter.Refuse(new QueueFullException(_running, _waiting.Count, maxWaiting));
+            }
+        }
+
+        Do(work);
+        await using var registration = cancellation.UnsafeRegister(_ => Abandon(node, cancellation), null);
+        return await waiter.Place;
+    }
+
+    /// <summary>Ends a request. Done when its KV is released on every stage, or at once when that is kept.</summary>
+    /// <param name="place">The request's place.</param>
+    /// <param name="keep">Keep the KV cache for the session's next request.</param>
+    public Task LeaveAsync(Place place, bool keep)
+    {
+        Work work;
+        lock (_lock)
+        {
+            _running--;
+            place.Running = false;
+            place.LastUsed = ++_lastUse;
+            keep &= place.Session.Kept && !place.Ending && _closed is null;
+            if (keep)
+                Resize(place, StageSpec.BlocksFor(place.Session.CachedTokens));
+            else
+                BeginRelease(place);
+            work = Admit();
+        }
+
+        Do(work);
+        return keep ? Task.CompletedTask : ReleaseAsync(place);
+    }
+
+    /// <summary>Ends a kept session: at once when it is idle, else with its request.</summary>
+    /// <returns>Whether there is such a session.</returns>
+    public async Task<bool> EndAsync(string id)
+    {
+        Place? place;
+        lock (_lock)
+        {
+            if (!_kept.TryGetValue(id, out place))
+                return false;
+            if (!place.Idle)
+            {
+                place.Ending = true;
+                return true;
+            }
+
+            BeginRelease(place);
+        }
+
+        await ReleaseAsync(place);
+        return true;
+    }
+
+    /// <summary>Admits nobody any more: all who wait, and all who come, get an error of their own.</summary>
+    public void Close(Func<Exception> error)
+    {
+        lock (_lock)
+        {
+            _closed ??= error;
+            foreach (var waiter in _waiting)
+                waiter.Refuse(_closed());
+            _waiting.Clear();
+        }
+    }
+
+    private void Abandon(LinkedListNode<Waiter> node, CancellationToken cancellation)
+    {
+        Work work;
+        lock (_lock)
+        {
+            if (node.List is null)
+                return;
+            _waiting.Remove(node);
+            node.Value.Cancel(cancellation);
+            work = Admit();
+        }
+
+        Do(work);
+    }
+
+    /// <summary>Gives places to whoever is next, and says which idle sessions must go for it. Called under the lock.</summary>
+    private Work Admit()
+    {
+        var work = new Work();
+        for (var node = _waiting.First; node is not null && _running < sequences;)
+        {
+            var next = node.Next;
+            var waiter = node.Value;
+            if (!TryFindPlace(waiter.Session, out var place))
+            {
+                // Its session's last request is not over; those behind it need not wait for that.
+                node = next;
+                continue;
+            }
+
+            var missing = waiter.Blocks - place.Blocks - (kvBlocks - _usedBlocks);
+            if (missing > 0)
+            {
+                MakeRoom(missing - _releasingBlocks, place, work);
+                break;
+            }
+
+            _waiting.Remove(node);
+            _running++;
+            place.Running = true;
+            Resize(place, waiter.Blocks);
+            if (place.Session.Kept)
+                _kept[place.Session.Id] = place;
+            work.Admitted.Add((waiter, place));
+            node = next;
+        }
+
+        return work;
+    }
+
+    private bool TryFindPlace(string? id, [NotNullWhen(true)] out Place? place)
+    {
+        if (id is not null && _kept.TryGetValue(id, out place))
+            return place.Idle;
+        // A number is used up even when the place is not taken yet; there are enough of them.
+        place = new Place(new Session(id ?? $"request-{Guid.NewGuid():N}", ++_lastSequence, kept: id is not null));
+        return true;
+    }
+
+    private void MakeRoom(int blocks, Place keep, Work work)
+    {
+        foreach (var idle in _kept.Values.Where(place => place.Idle && place != keep).OrderBy(place => place.LastUsed).ToList())
+        {
+            if (blocks <= 0)
+                return;
+            blocks -= idle.Blocks;
+            BeginRelease(idle);
+            work.Evicted.Add(idle);
+        }
+    }
+
+    private void Resize(Place place, int blocks)
+    {
+        _usedBlocks += blocks - place.Blocks;
+        place.Blocks = blocks;
+    }
+
+    private void BeginRelease(Place place)
+    {
+        place.Releasing = true;
+        _releasingBlocks += place.Blocks;
+    }
+
+    private async Task ReleaseAsync(Place place)
+    {
+        await release(place.Session);
+        Work work;
+        lock (_lock)
+        {
+            _releasingBlocks -= place.Blocks;
+            Resize(place, 0);
+            if (_kept.TryGetValue(place.Session.Id, out var kept) && kept == place)
+                _kept.Remove(place.Session.Id);
+            work = Admit();
+        }
+
+        Do(work);
+    }
+
+    private void Do(Work work)
+    {
+        foreach (var (waiter, place) in work.Admitted)
+            waiter.Admit(place);
+        foreach (var place in work.Evicted)
+            _ = ReleaseAsync(place);
+    }
+
+    private sealed class Work
+    {
+        public List<(Waiter, Place)> Admitted { get; } = [];
+
+        public List<Place> Evicted { get; } = [];
+    }
+
+    private sealed class Waiter(string? session, int blocks)
+    {
+        private readonly TaskCompletionSource<Place> _place = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public string? Session => session;
+
+        public int Blocks => blocks;
+
+        public Task<Place> Place => _place.Task;
+
+        public void Admit(Place place) => _place.TrySetResult(place);
+
+        public void Refuse(Exception error) => _place.TrySetException(error);
+
+        public void Cancel(CancellationToken cancellation) => _place.TrySetCanceled(cancellation);
+    }
+}

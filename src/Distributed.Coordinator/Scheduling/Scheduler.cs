@@ -1,0 +1,147 @@
+using System.Collections.Concurrent;
+using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Coordinator.Sessions;
+using Distributed.Core;
+
+namespace Distributed.Coordinator.Scheduling;
+
+/// <summary>Brings requests into the pipeline and their tokens out of it.</summary>
+public sealed class Scheduler : IAsyncDisposable
+{
+    /// <summary>The longest name of a session, in characters.</summary>
+    public const int MaxSessionLength = 128;
+
+    /// <summary>How long a request that has its last token waits for its KV to be released.</summary>
+    internal static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(5);
+
+    // Releases go behind the steps already sent, which may be long prefill chunks.
+    private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(60);
+    private readonly Pipeline _pipeline;
+    private readonly SessionRecorder _recorder;
+    private readonly Predicate<int> _isEnd;
+    private readonly Admission _admission;
+    private readonly int _context;
+    private readonly int _chunk;
+    private readonly ConcurrentDictionary<Task, bool> _ending = new();
+    private readonly CancellationTokenSource _stop = new();
+
+    /// <param name="pipeline">Runs the steps.</param>
+    /// <param name="config">How many sequences run and wait, and the tokens in a step.</param>
+    /// <param name="isEnd">Whether a token ends a generation.</param>
+    /// <param name="recorder">Keeps the sessions' records.</param>
+    public Scheduler(Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, SessionRecorder recorder)
+    {
+        Stopping = _stop.Token;
+        _pipeline = pipeline;
+        _recorder = recorder;
+        _isEnd = isEnd;
+        _context = pipeline.Placement.Context;
+        _chunk = config.MaxBatchTokens;
+        var kvBlocks = pipeline.Placement.Stages.Min(stage => stage.Spec.KvBlocks);
+        _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync);
+        _ = WatchAsync();
+    }
+
+    /// <summary>Prepares a generation, which begins when it is enumerated.</summary>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    /// <exception cref="InvalidInputException">The request breaks rules, all of which are named.</exception>
+    public Generation Generate(GenerationRequest request, CancellationToken cancellation)
+    {
+        var errors = Validate(request).ToList();
+        if (errors.Count > 0)
+            throw new InvalidInputException(errors);
+        return new Generation(this, request, _pipeline.Placement.Stages.Count, cancellation);
+    }
+
+    /// <summary>Ends a session and frees its KV cache; one with a request running ends with that.</summary>
+    /// <returns>Whether there is such a session.</returns>
+    public Task<bool> EndSessionAsync(string id) => _admission.EndAsync(id);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _admission.Close(() => new OperationCanceledException("the coordinator is stopping"));
+        await _stop.CancelAsync();
+        await Task.WhenAll(_ending.Keys).WaitAsync(EndTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stop.Dispose();
+    }
+
+    /// <summary>Cancelled when the coordinator stops.</summary>
+    internal CancellationToken Stopping { get; }
+
+    internal Task<Place> EnterAsync(GenerationRequest request, CancellationToken cancellation) =>
+        _admission.EnterAsync(request.Session, request.Tokens.Count + MaxNewTokens(request), cancellation);
+
+    internal SequenceRun Run(Session session, GenerationRequest request) => new(_pipeline, session, _recorder, request, _chunk);
+
+    internal FinishReason? Judge(GenerationRequest request, int token, int generated)
+    {
+        if (!request.IgnoreEnd && _isEnd(token))
+            return FinishReason.EndOfGeneration;
+        return generated == MaxNewTokens(request) ? FinishReason.Length : null;
+    }
+
+    /// <summary>Ends a request: once its steps are through, its KV is kept for the session or released.</summary>
+    internal Task EndAsync(Place place, SequenceRun run)
+    {
+        var ended = EndCoreAsync(place, run);
+        _ending[ended] = true;
+        _ = ended.ContinueWith(done => _ending.TryRemove(done, out _), TaskScheduler.Default);
+        return ended;
+    }
+
+    private async Task EndCoreAsync(Place place, SequenceRun run)
+    {
+        var keep = await run.DrainAsync() && place.Session.Kept;
+        if (keep)
+        {
+            place.Session.Rest();
+            _recorder.Changed(place.Session, soon: true);
+        }
+
+        await _admission.LeaveAsync(place, keep);
+    }
+
+    private async Task ReleaseAsync(Session session)
+    {
+        try
+        {
+            using var timeout = new CancellationTokenSource(ReleaseTimeout);
+            await _pipeline.ReleaseAsync([session.Sequence], timeout.Token);
+        }
+        catch (Exception error) when (error is StageFailureException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The stages go with their pipeline, and the KV with them.
+        }
+
+        session.End();
+        _recorder.Changed(session, soon: true);
+    }
+
+    private async Task WatchAsync()
+    {
+        var failure = await _pipeline.Failed;
+        _admission.Close(() => FailureAdvice.For(failure));
+    }
+
+    private int MaxNewTokens(GenerationRequest request) =>
+        Math.Min(request.MaxTokens ?? int.MaxValue, _context - request.Tokens.Count);
+
+    private IEnumerable<InputError> Validate(GenerationRequest request)
+    {
+        if (request.Tokens.Count == 0)
+            yield return new InputError("prompt", "", "must have at least one token");
+        if (request.Tokens.Count >= _context)
+            yield return new InputError("prompt", $"{request.Tokens.Count} tokens", $"must be shorter than the context of {_context} tokens, so that there is room for an answer");
+        if (request.MaxTokens is < 1)
+            yield return new InputError("max-tokens", $"{request.MaxTokens}", "must be 1 or more");
+        if (request.TopLogProbs is < 0 or > GenerationRequest.MaxTopLogProbs)
+            yield return new InputError("top-logprobs", $"{request.TopLogProbs}", $"must lie between 0 and {GenerationRequest.MaxTopLogProbs}");
+        if (request.Session is { } session && (session.Length is 0 or > MaxSessionLength || session.Any(char.IsControl)))
+            yield return new InputError("session", session, $"must have 1 to {MaxSessionLength} printable characters");
+        foreach (var error in request.Sampling.Validate())
+            yield return error;
+    }
+}

@@ -1,0 +1,89 @@
+using System.Net;
+using System.Net.Sockets;
+using Distributed.Grains;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Distributed.Coordinator.Sessions;
+
+/// <summary>The Orleans silo inside the coordinator's process. It listens on loopback alone.</summary>
+public sealed class LocalSilo : IAsyncDisposable
+{
+    // A port found free may be taken by another process before the silo has it.
+    private const int Attempts = 5;
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(3);
+    private readonly IHost _host;
+
+    private LocalSilo(IHost host)
+    {
+        _host = host;
+        Grains = host.Services.GetRequiredService<IGrainFactory>();
+    }
+
+    /// <summary>The way to the grains.</summary>
+    public IGrainFactory Grains { get; }
+
+    /// <summary>Starts a silo of its own cluster.</summary>
+    /// <param name="configure">Sets the storage named <see cref="GrainStorage.Name"/>; null keeps all state in memory.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="AddressInUseException">No free port was found in several attempts.</exception>
+    public static async Task<LocalSilo> StartAsync(Action<ISiloBuilder>? configure, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var host = Build(FreePort(), configure ?? (silo => silo.AddMemoryGrainStorage(GrainStorage.Name)));
+            try
+            {
+                await host.StartAsync(cancellation);
+                return new LocalSilo(host);
+            }
+            catch (AddressInUseException) when (attempt < Attempts)
+            {
+                host.Dispose();
+            }
+            catch
+            {
+                host.Dispose();
+                throw;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        using var timeout = new CancellationTokenSource(StopTimeout);
+        try
+        {
+            await _host.StopAsync(timeout.Token).WaitAsync(StopTimeout);
+        }
+        catch (Exception error) when (error is OperationCanceledException or TimeoutException)
+        {
+            // The process goes on without the silo's farewell.
+        }
+
+        _host.Dispose();
+    }
+
+    private static IHost Build(int port, Action<ISiloBuilder> configure)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.Logging.SetMinimumLevel(LogLevel.Error);
+        builder.UseOrleans(silo =>
+        {
+            // Gateway port 0: grains are called from this process only.
+            silo.UseLocalhostClustering(siloPort: port, gatewayPort: 0);
+            configure(silo);
+        });
+        return builder.Build();
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}

@@ -1,0 +1,167 @@
+using Distributed.Core.Sampling;
+using Distributed.Grains;
+
+namespace Distributed.Coordinator.Sessions;
+
+/// <summary>
+/// A conversation and its KV cache in the pipeline, as the coordinator sees it. The scheduler writes it, the recorder reads
+/// it from another thread; both for moments only.
+/// </summary>
+public sealed class Session
+{
+    private static long _lastRevision;
+    private readonly Lock _lock = new();
+    private readonly List<int> _tokens = [];
+    private readonly DateTimeOffset _created = DateTimeOffset.UtcNow;
+    private SamplingOptions _sampling = new();
+    private SessionState _state = SessionState.Running;
+    private long _revision;
+    private int _cached;
+    private int _recorded;
+
+    /// <param name="id">The name, from the client or made up.</param>
+    /// <param name="sequence">The number by which workers know it; never used twice in a pipeline.</param>
+    /// <param name="kept">Whether its KV cache outlives a request.</param>
+    public Session(string id, long sequence, bool kept) => (Id, Sequence, Kept) = (id, sequence, kept);
+
+    /// <summary>The name.</summary>
+    public string Id { get; }
+
+    /// <summary>The number by which workers know it.</summary>
+    public long Sequence { get; }
+
+    /// <summary>Whether its KV cache outlives a request.</summary>
+    public bool Kept { get; }
+
+    /// <summary>Tokens in the KV cache of every stage.</summary>
+    public int CachedTokens
+    {
+        get
+        {
+            lock (_lock)
+                return _cached;
+        }
+    }
+
+    /// <summary>Rises with every change, over all sessions of the process.</summary>
+    public long Revision
+    {
+        get
+        {
+            lock (_lock)
+                return _revision;
+        }
+    }
+
+    /// <summary>Starts a request.</summary>
+    /// <param name="prompt">All tokens of the conversation so far, at least one.</param>
+    /// <param name="sampling">How the request draws its tokens.</param>
+    /// <returns>How many of the prompt's tokens the KV cache holds already; at most all but the last.</returns>
+    public int Begin(IReadOnlyList<int> prompt, SamplingOptions sampling)
+    {
+        lock (_lock)
+        {
+            // The last token is always computed again: its logits are what the first new token is drawn from.
+            var reusable = Math.Min(_cached, prompt.Count - 1);
+            var reused = 0;
+            while (reused < reusable && _tokens[reused] == prompt[reused])
+                reused++;
+            _tokens.RemoveRange(reused, _tokens.Count - reused);
+            _tokens.AddRange(prompt.Skip(reused));
+            _recorded = Math.Min(_recorded, reused);
+            _sampling = sampling;
+            Change(SessionState.Running);
+            return reused;
+        }
+    }
+
+    /// <summary>Takes down a drawn token, which is not in the KV cache yet.</summary>
+    public void Append(int token)
+    {
+        lock (_lock)
+        {
+            _tokens.Add(token);
+            Change(_state);
+        }
+    }
+
+    /// <summary>Takes down that the KV cache of every stage now ends at <paramref name="tokens"/>.</summary>
+    public void Cached(int tokens)
+    {
+        lock (_lock)
+        {
+            _cached = tokens;
+            Change(_state);
+        }
+    }
+
+    /// <summary>Takes down that no request runs any more, but the KV cache stays.</summary>
+    public void Rest()
+    {
+        lock (_lock)
+            Change(SessionState.Idle);
+    }
+
+    /// <summary>Takes down that every stage has released the KV cache.</summary>
+    public void End()
+    {
+        lock (_lock)
+        {
+            _cached = 0;
+            Change(SessionState.Ended);
+        }
+    }
+
+    /// <summary>Copies tokens into a list: those from <paramref name="start"/> on, or all when fewer.</summary>
+    public int[] CopyTokens(int start, int count)
+    {
+        lock (_lock)
+            return [.. _tokens.Skip(start).Take(count)];
+    }
+
+    /// <summary>The last tokens, oldest first, at most <paramref name="count"/>.</summary>
+    public int[] Recent(int count)
+    {
+        lock (_lock)
+            return [.. _tokens.TakeLast(count)];
+    }
+
+    /// <summary>What has changed since the last call, for the record.</summary>
+    /// <param name="layout">Where the stages lie.</param>
+    /// <param name="from">The position of the record's first token.</param>
+    public SessionRecord TakeChanges(KvLayout layout, out int from)
+    {
+        lock (_lock)
+        {
+            from = _recorded;
+            _recorded = _tokens.Count;
+            return new SessionRecord
+            {
+                Id = Id,
+                State = _state,
+                Tokens = [.. _tokens.Skip(from)],
+                Sampling = _sampling,
+                Pipeline = layout.Pipeline,
+                Epoch = layout.Epoch,
+                Sequence = Sequence,
+                Stages = layout.Of(_cached),
+                Created = _created,
+                Updated = DateTimeOffset.UtcNow,
+                Revision = _revision,
+            };
+        }
+    }
+
+    /// <summary>Takes down that tokens from this position on are not on record after all.</summary>
+    public void Unrecorded(int from)
+    {
+        lock (_lock)
+            _recorded = Math.Min(_recorded, from);
+    }
+
+    private void Change(SessionState state)
+    {
+        _state = state;
+        _revision = Interlocked.Increment(ref _lastRevision);
+    }
+}

@@ -1,0 +1,34 @@
+using System.Runtime.InteropServices;
+
+namespace Distributed.Core.Quantization;
+
+/// <summary>
+/// Blocks of 32 values: a half-precision scale and minimum, 32 bits with the fifth bit of each number, then 16 bytes of two times
+/// four bits as in <see cref="Q4_1"/>. Value = scale × number + minimum.
+/// </summary>
+public static class Q5_1
+{
+    /// <summary>Values per block.</summary>
+    public const int BlockLength = 32;
+
+    /// <summary>Bytes per block.</summary>
+    public const int BlockBytes = 24;
+
+    /// <summary>The row for <see cref="QuantTypes"/>.</summary>
+    public static QuantType Type { get; } = new("Q5_1", 7, BlockLength, BlockBytes, Dequantize);
+
+    private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
+    {
+        for (; blocks.Length >= BlockBytes; blocks = blocks[BlockBytes..], values = values[BlockLength..])
+        {
+            var scale = (float)MemoryMarshal.Read<Half>(blocks);
+            var min = (float)MemoryMarshal.Read<Half>(blocks[2..]);
+            var fifth = MemoryMarshal.Read<uint>(blocks[4..]);
+            for (var i = 0; i < BlockLength; i++)
+            {
+                var low = (blocks[8 + (i % 16)] >> (i / 16 * 4)) & 15;
+                values[i] = (scale * (low | (int)((fifth >> i) & 1) << 4)) + min;
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+namespace Distributed.Core;
+
+/// <summary>The size of one of a stage's activation buffers.</summary>
+/// <param name="Rows">Tokens.</param>
+/// <param name="Columns">Float32 values per token.</param>
+public readonly record struct BufferShape(int Rows, int Columns)
+{
+    /// <summary>Bytes it takes.</summary>
+    public long Bytes => (long)Rows * Columns * sizeof(float);
+}
+
+/// <summary>
+/// What a stage works in besides weights and KV cache: allocated by these figures when it loads, and forecast by them before.
+/// </summary>
+/// <param name="Hidden">The hidden states.</param>
+/// <param name="Queries">Queries of one layer.</param>
+/// <param name="Keys">Keys of one layer.</param>
+/// <param name="Values">Values of one layer.</param>
+/// <param name="Attention">What attention gives, before its output matrix.</param>
+/// <param name="Gate">The feed-forward network's gate.</param>
+/// <param name="Up">The feed-forward network's other half.</param>
+/// <param name="Cos">Cosines of the rotary angles.</param>
+/// <param name="Sin">Sines of the rotary angles.</param>
+/// <param name="Head">Hidden states whose logits are wanted; no rows without the head.</param>
+/// <param name="Logits">Their logits; no rows without the head.</param>
+public sealed record StageBuffers(
+    BufferShape Hidden, BufferShape Queries, BufferShape Keys, BufferShape Values, BufferShape Attention, BufferShape Gate,
+    BufferShape Up, BufferShape Cos, BufferShape Sin, BufferShape Head, BufferShape Logits)
+{
+    /// <summary>Tokens whose logits are computed at once; more are taken in turns.</summary>
+    public const int MaxHeadTokens = 32;
+
+    /// <summary>The buffers of a stage.</summary>
+    public static StageBuffers For(ModelConfig config, StageSpec spec)
+    {
+        var tokens = spec.MaxBatchTokens;
+        var layers = spec.NumLayers > 0 ? tokens : 0;
+        var head = spec.HasHead ? Math.Min(tokens, MaxHeadTokens) : 0;
+        return new StageBuffers(
+            Hidden: new(tokens, config.HiddenSize),
+            Queries: new(layers, config.QuerySize),
+            Keys: new(layers, config.KvSize),
+            Values: new(layers, config.KvSize),
+            Attention: new(layers, config.QuerySize),
+            Gate: new(layers, config.IntermediateSize),
+            Up: new(layers, config.IntermediateSize),
+            Cos: new(layers, config.Rope.Dimensions / 2),
+            Sin: new(layers, config.Rope.Dimensions / 2),
+            Head: new(head, config.HiddenSize),
+            Logits: new(head, config.VocabSize));
+    }
+
+    /// <summary>Bytes of all buffers.</summary>
+    public long Bytes =>
+        Hidden.Bytes + Queries.Bytes + Keys.Bytes + Values.Bytes + Attention.Bytes + Gate.Bytes + Up.Bytes + Cos.Bytes + Sin.Bytes
+        + Head.Bytes + Logits.Bytes;
+
+    /// <summary>The longest row that is multiplied with a weight.</summary>
+    public int WidestInput => Math.Max(Math.Max(Hidden.Columns, Attention.Columns), Gate.Columns);
+
+    /// <summary>
+    /// Bytes of the kernels' scratch for inputs of up to <paramref name="rows"/> × <paramref name="columns"/> values: the normed
+    /// input, and the same as bytes with a scale and two sums for every 32.
+    /// </summary>
+    public static long ScratchBytes(int rows, int columns) => (long)rows * ((columns * sizeof(float)) + (columns / 32 * 44L));
+}

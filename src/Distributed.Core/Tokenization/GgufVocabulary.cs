@@ -1,0 +1,37 @@
+using Distributed.Core.Gguf;
+
+namespace Distributed.Core.Tokenization;
+
+/// <summary>Reads a vocabulary from a model file's metadata.</summary>
+public static class GgufVocabulary
+{
+    private const string Prefix = "tokenizer.ggml.";
+
+    /// <summary>Reads the keys under <c>tokenizer.ggml</c>.</summary>
+    /// <exception cref="InvalidInputException">A key is missing or has another type than it should.</exception>
+    public static Vocabulary Read(GgufMetadata metadata) => new()
+    {
+        Model = metadata.GetString($"{Prefix}model"),
+        Pre = metadata.TryGetString($"{Prefix}pre", out var pre) ? pre : "default",
+        ModelName = metadata.TryGetString("general.name", out var name) ? name : "",
+        Source = metadata.Source,
+        Tokens = metadata.GetStrings($"{Prefix}tokens"),
+        Types = metadata.Contains($"{Prefix}token_type")
+            ? Array.ConvertAll(metadata.GetInt32s($"{Prefix}token_type"), type => (TokenType)type)
+            : [],
+        Scores = metadata.Contains($"{Prefix}scores") ? metadata.GetSingles($"{Prefix}scores") : [],
+        Merges = metadata.Contains($"{Prefix}merges") ? metadata.GetStrings($"{Prefix}merges") : [],
+        BosId = Id(metadata, "bos_token_id"),
+        EosId = Id(metadata, "eos_token_id"),
+        EotId = Id(metadata, "eot_token_id"),
+        EomId = Id(metadata, "eom_token_id"),
+        UnknownId = Id(metadata, "unknown_token_id"),
+        AddsBos = Flag(metadata, "add_bos_token"),
+        AddsEos = Flag(metadata, "add_eos_token"),
+        AddsSpacePrefix = Flag(metadata, "add_space_prefix"),
+    };
+
+    private static int? Id(GgufMetadata metadata, string key) => metadata.TryGetInt32(Prefix + key, out var id) ? id : null;
+
+    private static bool? Flag(GgufMetadata metadata, string key) => metadata.TryGetBool(Prefix + key, out var flag) ? flag : null;
+}

@@ -1,0 +1,185 @@
+using Distributed.Core;
+using Distributed.Cpu.Kernels;
+
+namespace Distributed.Cpu;
+
+/// <summary>
+/// Runs operations on the processor. Weights stay in the mapped file; quantised ones are multiplied as they are, with the input as
+/// bytes. Work is split between threads by rows of output or by token, never within a sum.
+/// </summary>
+public sealed unsafe class CpuBackend : Backend
+{
+    private readonly CpuThreads _threads;
+    private readonly InstructionSets _instructions;
+    private readonly LaneKernels _kernels;
+    private readonly MatMulTask[] _tasks = new MatMulTask[MaxProducts];
+    private AlignedMemory _scratch = new(0);
+    private int _scratchRows;
+    private int _scratchColumns;
+
+    /// <summary>The most matrices in one <see cref="NormMatMul"/>.</summary>
+    public const int MaxProducts = 8;
+
+    /// <param name="threads">Threads that work at once, the caller's included.</param>
+    /// <param name="instructions">The most it may use of what the processor has; results are the same with any.</param>
+    public CpuBackend(int threads, InstructionSets instructions = InstructionSets.All)
+    {
+        _instructions = instructions & Processor.Instructions;
+        _kernels = LaneKernels.For(_instructions);
+        _threads = new CpuThreads(threads);
+    }
+
+    /// <inheritdoc/>
+    public override string Device => "cpu";
+
+    /// <summary>Threads that work at once.</summary>
+    public int Threads => _threads.Count;
+
+    /// <inheritdoc/>
+    public override long ScratchBytes => _scratch.Bytes;
+
+    /// <inheritdoc/>
+    public override Weight Load(Tensor tensor) => new CpuWeight(tensor, MatMulKernels.Find(tensor.Type, _instructions));
+
+    /// <inheritdoc/>
+    public override Activations Allocate(int rows, int columns) => new CpuActivations(rows, columns);
+
+    /// <inheritdoc/>
+    public override void Reserve(int rows, int columns)
+    {
+        if (rows <= _scratchRows && columns <= _scratchColumns)
+            return;
+        (_scratchRows, _scratchColumns) = (Math.Max(rows, _scratchRows), Math.Max(columns, _scratchColumns));
+        _scratch.Dispose();
+        _scratch = new AlignedMemory(StageBuffers.ScratchBytes(_scratchRows, _scratchColumns));
+    }
+
+    /// <inheritdoc/>
+    public override KvStore AllocateKv(int layers, int blocks, AttentionShape shape, KvType type)
+    {
+        if (shape.HeadDim > Attention<LanesScalar>.MaxHeadDim)
+            throw new InvalidInputException("head size", $"{shape.HeadDim}", $"must be at most {Attention<LanesScalar>.MaxHeadDim} on a CPU");
+        if (type == KvType.Q8_0 && shape.HeadDim % 32 != 0)
+            throw new InvalidInputException("kv-type", "q8_0", $"needs a head size that is a multiple of 32; the model's is {shape.HeadDim}");
+        return new CpuKv(layers, blocks, shape, type);
+    }
+
+    /// <inheritdoc/>
+    public override void Upload(ReadOnlySpan<float> source, Activations target, int rows) =>
+        source.CopyTo(new Span<float>(Row(target, 0), checked(rows * target.Columns)));
+
+    /// <inheritdoc/>
+    public override void Download(Activations source, int rows, Span<float> target) =>
+        new ReadOnlySpan<float>(Row(source, 0), checked(rows * source.Columns)).CopyTo(target);
+
+    /// <inheritdoc/>
+    public override void Embed(ReadOnlySpan<int> tokens, Weight table, Activations output)
+    {
+        for (var i = 0; i < tokens.Length; i++)
+            table.Tensor.DequantizeRow(tokens[i], new Span<float>(Row(output, i), output.Columns));
+    }
+
+    /// <inheritdoc/>
+    public override void NormMatMul(
+        Activations input, int rows, Weight norm, float eps, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs) =>
+        Multiply(input, rows, norm, eps, weights, outputs, add: false);
+
+    /// <inheritdoc/>
+    public override void MatMulAdd(Activations input, int rows, Weight weight, Activations residual) =>
+        Multiply(input, rows, null, 0, new ReadOnlySpan<Weight>(ref weight), new ReadOnlySpan<Activations>(ref residual), add: true);
+
+    /// <inheritdoc/>
+    public override void Rope(Activations heads, int rows, int headDim, Activations cos, Activations sin, RopePairs pairs)
+    {
+        var work = new RopeWork(heads, rows, headDim, cos, sin, pairs);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void StoreKv(KvStore kv, int layer, Batch batch, Activations keys, Activations values)
+    {
+        var work = new StoreKvWork(_kernels, (CpuKv)kv, layer, batch, keys, values);
+        _threads.Run(ref work, work.Chunks, share: batch.Count * keys.Columns > Chunks.Values);
+    }
+
+    /// <inheritdoc/>
+    public override void Attention(
+        KvStore kv, int layer, Batch batch, AttentionShape shape, Activations queries, Activations output)
+    {
+        var work = new AttentionWork(_kernels, (CpuKv)kv, layer, batch, shape, queries, output);
+        _threads.Run(ref work, work.Chunks, work.WorthSharing);
+    }
+
+    /// <inheritdoc/>
+    public override void SwiGlu(Activations gate, Activations up, int rows)
+    {
+        var work = new SwiGluWork(_kernels, gate, up, rows);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void Gather(Activations source, ReadOnlySpan<int> rows, Activations target)
+    {
+        for (var i = 0; i < rows.Length; i++)
+            new ReadOnlySpan<float>(Row(source, rows[i]), source.Columns).CopyTo(new Span<float>(Row(target, i), target.Columns));
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        _threads.Dispose();
+        _scratch.Dispose();
+    }
+
+    /// <summary>The first value of a row.</summary>
+    internal static float* Row(Activations activations, int row)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)activations.MaxRows);
+        return ((CpuActivations)activations).Row(row);
+    }
+
+    private void Multiply(
+        Activations input, int rows, Weight? norm, float eps, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs, bool add)
+    {
+        if (rows == 0)
+            return;
+        if (rows > _scratchRows || input.Columns > _scratchColumns)
+            throw new InvalidOperationException(
+                $"an input of {rows} × {input.Columns} exceeds what was reserved, {_scratchRows} × {_scratchColumns}");
+        var int8 = false;
+        var floats = false;
+        foreach (var weight in weights)
+        {
+            int8 |= ((CpuWeight)weight).Kernel.TakesInt8;
+            floats |= !((CpuWeight)weight).Kernel.TakesInt8;
+        }
+        // Scratch holds the normed input, then the same as bytes.
+        var normed = norm is null ? Row(input, 0) : (float*)_scratch.Data;
+        var quantized = new Int8Input(
+            _scratch.Data + ((long)rows * input.Columns * sizeof(float)), rows, input.Columns / Int8Input.BlockLength);
+        var prepare = new PrepareInputWork(_kernels, input, rows, norm, eps, normed, quantized, int8);
+        if (norm is not null || int8)
+            _threads.Run(ref prepare, prepare.Chunks);
+
+        for (var i = 0; i < weights.Length; i++)
+        {
+            var weight = (CpuWeight)weights[i];
+            _tasks[i] = new MatMulTask
+            {
+                Kernel = weight.Kernel,
+                Weights = weight.Tensor.Data,
+                RowBytes = weight.Tensor.Type.RowBytes(weight.Columns),
+                Rows = weight.Rows,
+                Columns = weight.Columns,
+                Tokens = rows,
+                Values = normed,
+                Quantized = quantized,
+                Output = Row(outputs[i], 0),
+                OutputStride = outputs[i].Columns,
+                Add = add,
+            };
+        }
+        var work = new MatMulWork(_tasks, weights.Length, _threads.Count);
+        _threads.Run(ref work, work.Chunks);
+    }
+}

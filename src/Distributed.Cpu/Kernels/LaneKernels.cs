@@ -1,0 +1,59 @@
+using Distributed.Core;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>The kernels that are written once in <see cref="ILanes{T}"/>, for one width of vectors.</summary>
+internal abstract unsafe class LaneKernels
+{
+    /// <summary>The widest there are instructions for.</summary>
+    public static LaneKernels For(InstructionSets instructions) => instructions switch
+    {
+        _ when instructions.HasFlag(InstructionSets.Avx512) => new LaneKernels<Lanes512>(),
+        _ when instructions.HasFlag(InstructionSets.Avx2) => new LaneKernels<Lanes256>(),
+        _ when instructions.HasFlag(InstructionSets.Vector128) => new LaneKernels<Lanes128>(),
+        _ => new LaneKernels<LanesScalar>(),
+    };
+
+    /// <inheritdoc cref="RmsNorm{T}.Row"/>
+    public abstract void RmsNorm(float* x, float* weight, float eps, int count, float* y);
+
+    /// <inheritdoc cref="Int8Input.Quantize{T}"/>
+    public abstract void Quantize(in Int8Input input, float* row, int columns, int token, int tokens);
+
+    /// <inheritdoc cref="SwiGlu{T}.Run"/>
+    public abstract void SwiGlu(float* gate, float* up, int count);
+
+    /// <inheritdoc cref="KvRows{T}.Write"/>
+    public abstract void WriteKv(KvType type, float* source, int count, byte* target);
+
+    /// <inheritdoc cref="Attention{T}.Tile"/>
+    public abstract void Attention(
+        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, int kvHead, int firstHead, int heads, int firstToken, int tokens,
+        float* queries, float* output);
+}
+
+/// <inheritdoc/>
+/// <typeparam name="T">The lanes.</typeparam>
+internal sealed unsafe class LaneKernels<T> : LaneKernels
+    where T : struct, ILanes<T>
+{
+    /// <inheritdoc/>
+    public override void RmsNorm(float* x, float* weight, float eps, int count, float* y) =>
+        RmsNorm<T>.Row(x, weight, eps, count, y);
+
+    /// <inheritdoc/>
+    public override void Quantize(in Int8Input input, float* row, int columns, int token, int tokens) =>
+        input.Quantize<T>(row, columns, token, tokens);
+
+    /// <inheritdoc/>
+    public override void SwiGlu(float* gate, float* up, int count) => SwiGlu<T>.Run(gate, up, count);
+
+    /// <inheritdoc/>
+    public override void WriteKv(KvType type, float* source, int count, byte* target) => KvRows<T>.Write(type, source, count, target);
+
+    /// <inheritdoc/>
+    public override void Attention(
+        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, int kvHead, int firstHead, int heads, int firstToken, int tokens,
+        float* queries, float* output) =>
+        Attention<T>.Tile(kv, layer, slice, shape, kvHead, firstHead, heads, firstToken, tokens, queries, output);
+}

@@ -1,0 +1,73 @@
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>
+/// Sixteen float32 lanes, the unit in which every floating-point kernel is written: one 512-bit register, two of 256 bits, four of
+/// 128 bits, or an array. The lanes and the order in which <see cref="Sum"/> folds them are the same in each, and products are
+/// fused everywhere, so a kernel gives the same bits on every instruction set.
+/// </summary>
+/// <typeparam name="T">The implementing type.</typeparam>
+internal unsafe interface ILanes<T>
+    where T : struct, ILanes<T>
+{
+    /// <summary>All lanes zero.</summary>
+    static abstract T Zero { get; }
+
+    /// <summary>All lanes <paramref name="value"/>.</summary>
+    static abstract T Create(float value);
+
+    /// <summary>Sixteen float32 values, unaligned.</summary>
+    static abstract T Load(float* source);
+
+    /// <summary>Sixteen IEEE halves, unaligned.</summary>
+    static abstract T LoadHalf(ushort* source);
+
+    /// <summary>Sixteen bfloat16 values, unaligned.</summary>
+    static abstract T LoadBrain(ushort* source);
+
+    /// <summary>Sixteen signed bytes, unaligned.</summary>
+    static abstract T LoadBytes(sbyte* source);
+
+    /// <summary>Writes the lanes, unaligned.</summary>
+    static abstract void Store(T value, float* target);
+
+    /// <summary>Writes integers from −128 to 127 as signed bytes.</summary>
+    static abstract void StoreBytes(T value, sbyte* target);
+
+    static abstract T operator +(T left, T right);
+
+    static abstract T operator -(T left, T right);
+
+    static abstract T operator *(T left, T right);
+
+    static abstract T operator /(T left, T right);
+
+    /// <summary>left × right + addend with one rounding.</summary>
+    static abstract T MultiplyAdd(T left, T right, T addend);
+
+    /// <summary>The smaller of each pair.</summary>
+    static abstract T Min(T left, T right);
+
+    /// <summary>The larger of each pair.</summary>
+    static abstract T Max(T left, T right);
+
+    /// <summary>Absolute values.</summary>
+    static abstract T Abs(T value);
+
+    /// <summary>To the nearest integer, ties to even.</summary>
+    static abstract T Round(T value);
+
+    /// <summary>2 to the power of <paramref name="value"/>, integers from −126 to 127.</summary>
+    static abstract T PowerOfTwo(T value);
+
+    /// <summary>The lanes' sum: the upper half is added to the lower until one is left.</summary>
+    static abstract float Sum(T value);
+
+    /// <summary>The largest lane.</summary>
+    static abstract float Largest(T value);
+}
+
+/// <summary>The number of lanes in <see cref="ILanes{T}"/>.</summary>
+internal static class Lanes
+{
+    public const int Count = 16;
+}

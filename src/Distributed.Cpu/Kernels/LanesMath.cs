@@ -1,0 +1,73 @@
+using System.Runtime.CompilerServices;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>What several kernels do with rows of any length; the last lanes of a row that is no multiple of 16 are zero.</summary>
+internal static unsafe class LanesMath<T>
+    where T : struct, ILanes<T>
+{
+    /// <summary>Up to sixteen values; lanes past <paramref name="count"/> are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Load(float* source, int count) => count >= Lanes.Count ? T.Load(source) : LoadTail(source, count);
+
+    /// <summary>Writes up to sixteen values.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(T value, float* target, int count)
+    {
+        if (count >= Lanes.Count)
+            T.Store(value, target);
+        else
+            StoreTail(value, target, count);
+    }
+
+    /// <summary>The dot product: lane by lane in order, then the sum of the lanes.</summary>
+    public static float Dot(float* a, float* b, int count)
+    {
+        var sum = T.Zero;
+        var i = 0;
+        for (; i <= count - Lanes.Count; i += Lanes.Count)
+            sum = T.MultiplyAdd(T.Load(a + i), T.Load(b + i), sum);
+        if (i < count)
+            sum = T.MultiplyAdd(LoadTail(a + i, count - i), LoadTail(b + i, count - i), sum);
+        return T.Sum(sum);
+    }
+
+    /// <summary>
+    /// e to the power of each lane, to about two units in the last place: 2^n times the Taylor polynomial of the remainder, whose
+    /// size is at most ln 2 / 2. Arguments are held between −87 and 88, where the result is a normal number.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Exp(T x)
+    {
+        x = T.Min(T.Max(x, T.Create(-87f)), T.Create(88f));
+        var n = T.Round(x * T.Create(1.44269504f));
+        // ln 2 in two parts, the first with few bits, so that n times it is exact.
+        var r = T.MultiplyAdd(n, T.Create(-0.693359375f), x);
+        r = T.MultiplyAdd(n, T.Create(2.12194440e-4f), r);
+        var p = T.Create(1f / 5040);
+        p = T.MultiplyAdd(p, r, T.Create(1f / 720));
+        p = T.MultiplyAdd(p, r, T.Create(1f / 120));
+        p = T.MultiplyAdd(p, r, T.Create(1f / 24));
+        p = T.MultiplyAdd(p, r, T.Create(1f / 6));
+        p = T.MultiplyAdd(p, r, T.Create(0.5f));
+        p = T.MultiplyAdd(p, r, T.Create(1f));
+        p = T.MultiplyAdd(p, r, T.Create(1f));
+        return p * T.PowerOfTwo(n);
+    }
+
+    private static T LoadTail(float* source, int count)
+    {
+        var lanes = stackalloc float[Lanes.Count];
+        for (var i = 0; i < Lanes.Count; i++)
+            lanes[i] = i < count ? source[i] : 0;
+        return T.Load(lanes);
+    }
+
+    private static void StoreTail(T value, float* target, int count)
+    {
+        var lanes = stackalloc float[Lanes.Count];
+        T.Store(value, lanes);
+        for (var i = 0; i < count; i++)
+            target[i] = lanes[i];
+    }
+}

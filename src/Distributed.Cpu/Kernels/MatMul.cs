@@ -1,0 +1,71 @@
+using Distributed.Core.Quantization;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>One product: output[t, r] (+)= weight row r · input row t.</summary>
+internal unsafe struct MatMulTask
+{
+    /// <summary>The kernel that computes it.</summary>
+    public MatMulKernel Kernel;
+
+    /// <summary>The weight's first row.</summary>
+    public byte* Weights;
+
+    /// <summary>From one row to the next.</summary>
+    public long RowBytes;
+
+    /// <summary>Weight rows.</summary>
+    public int Rows;
+
+    /// <summary>Values per row.</summary>
+    public int Columns;
+
+    /// <summary>Input rows.</summary>
+    public int Tokens;
+
+    /// <summary>The input as float32, [Tokens, Columns].</summary>
+    public float* Values;
+
+    /// <summary>The input as bytes; laid out only when the kernel takes it.</summary>
+    public Int8Input Quantized;
+
+    /// <summary>[Tokens, OutputStride]</summary>
+    public float* Output;
+
+    /// <summary>Values from one output row to the next.</summary>
+    public int OutputStride;
+
+    /// <summary>Adds to what the output holds.</summary>
+    public bool Add;
+
+    /// <summary>Puts one element in its place.</summary>
+    public readonly void Write(int token, int row, float value)
+    {
+        var target = Output + ((long)token * OutputStride) + row;
+        *target = Add ? *target + value : value;
+    }
+}
+
+/// <summary>
+/// Multiplies the rows of weights of one type. Every kernel for a type adds in the same order, which depends on nothing but the
+/// number of columns, so that all give the same bits:
+/// float kernels keep sixteen lanes (<see cref="ILanes{T}"/>) over the columns; quantised ones sum a block of 32 in integers and
+/// add blocks one after the other with fused multiply-adds.
+/// </summary>
+internal abstract class MatMulKernel(QuantType type, InstructionSets needs)
+{
+    /// <summary>The weights' type.</summary>
+    public QuantType Type { get; } = type;
+
+    /// <summary>The instructions it uses.</summary>
+    public InstructionSets Needs { get; } = needs;
+
+    /// <summary>Reads the input from <see cref="MatMulTask.Quantized"/> instead of <see cref="MatMulTask.Values"/>.</summary>
+    public virtual bool TakesInt8 => false;
+
+    /// <summary>Rows are handed out in multiples of this.</summary>
+    public virtual int RowStep => 8;
+
+    /// <summary>Computes output columns <paramref name="firstRow"/> to <paramref name="endRow"/> for all tokens.</summary>
+    public abstract void Run(in MatMulTask task, int firstRow, int endRow);
+}

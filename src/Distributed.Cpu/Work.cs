@@ -1,0 +1,201 @@
+using Distributed.Core;
+using Distributed.Cpu.Kernels;
+
+namespace Distributed.Cpu;
+
+/// <summary>Splits of operations into chunks for <see cref="CpuThreads"/>; a chunk takes some tens of microseconds.</summary>
+internal static class Chunks
+{
+    /// <summary>Values that a chunk of simple elementwise work has.</summary>
+    public const int Values = 1 << 14;
+
+    /// <summary>Rows per chunk when a row has <paramref name="columns"/> values.</summary>
+    public static int Rows(int columns) => Math.Max(1, Values / Math.Max(1, columns));
+
+    /// <summary>Chunks of <paramref name="size"/> that cover <paramref name="count"/>.</summary>
+    public static int Count(int count, int size) => (count + size - 1) / size;
+}
+
+/// <summary>Norms and quantises the rows of a product's input.</summary>
+internal readonly unsafe struct PrepareInputWork(
+    LaneKernels kernels, Activations input, int rows, Weight? norm, float eps, float* normed, Int8Input quantized, bool int8) : IParallelWork
+{
+    private readonly int _size = Cpu.Chunks.Rows(input.Columns * 2);
+
+    public int Chunks => Cpu.Chunks.Count(rows, _size);
+
+    public void Run(int chunk)
+    {
+        for (var row = chunk * _size; row < Math.Min(rows, (chunk + 1) * _size); row++)
+        {
+            var values = normed + ((long)row * input.Columns);
+            if (norm is not null)
+                kernels.RmsNorm(CpuBackend.Row(input, row), (float*)norm.Tensor.Data, eps, input.Columns, values);
+            if (int8)
+                kernels.Quantize(quantized, values, input.Columns, row, rows);
+        }
+    }
+}
+
+/// <summary>Several products with the same input, split by rows of the weights.</summary>
+internal readonly struct MatMulWork : IParallelWork
+{
+    /// <summary>Multiplications that are worth waking a thread for.</summary>
+    private const long WorthSharing = 1 << 18;
+
+    /// <summary>Multiplications in a chunk: enough to hide the hand-out, few enough to end together.</summary>
+    private const long ChunkSize = 1 << 20;
+
+    private readonly MatMulTask[] _tasks;
+    private readonly int _count;
+    private readonly int _size;
+
+    public MatMulWork(MatMulTask[] tasks, int count, int threads)
+    {
+        _tasks = tasks;
+        _count = count;
+        var perRow = (long)tasks[0].Columns * tasks[0].Tokens;
+        var rows = 0L;
+        foreach (ref var task in tasks.AsSpan(0, count))
+            rows += task.Rows;
+        var size = rows;
+        if (rows * perRow >= WorthSharing)
+            size = Math.Min(Math.Max(ChunkSize / perRow, 1), rows / threads);
+        _size = (int)Math.Max(8, (size + 7) / 8 * 8);
+        foreach (ref var task in tasks.AsSpan(0, count))
+            Chunks += Cpu.Chunks.Count(task.Rows, _size);
+    }
+
+    public int Chunks { get; }
+
+    public void Run(int chunk)
+    {
+        foreach (ref var task in _tasks.AsSpan(0, _count))
+        {
+            var chunks = Cpu.Chunks.Count(task.Rows, _size);
+            if (chunk < chunks)
+            {
+                task.Kernel.Run(task, chunk * _size, Math.Min(task.Rows, (chunk + 1) * _size));
+                return;
+            }
+            chunk -= chunks;
+        }
+    }
+}
+
+/// <summary>Rotates heads, split by token.</summary>
+internal readonly unsafe struct RopeWork(
+    Activations heads, int rows, int headDim, Activations cos, Activations sin, RopePairs pairs) : IParallelWork
+{
+    private readonly int _size = Cpu.Chunks.Rows(heads.Columns);
+
+    public int Chunks => Cpu.Chunks.Count(rows, _size);
+
+    public void Run(int chunk)
+    {
+        for (var row = chunk * _size; row < Math.Min(rows, (chunk + 1) * _size); row++)
+        {
+            Rope.Row(
+                CpuBackend.Row(heads, row), heads.Columns / headDim, headDim,
+                CpuBackend.Row(cos, row), CpuBackend.Row(sin, row), cos.Columns, pairs);
+        }
+    }
+}
+
+/// <summary>Multiplies gates, split by token.</summary>
+internal readonly unsafe struct SwiGluWork(LaneKernels kernels, Activations gate, Activations up, int rows) : IParallelWork
+{
+    private readonly int _size = Cpu.Chunks.Rows(gate.Columns);
+
+    public int Chunks => Cpu.Chunks.Count(rows, _size);
+
+    public void Run(int chunk)
+    {
+        for (var row = chunk * _size; row < Math.Min(rows, (chunk + 1) * _size); row++)
+            kernels.SwiGlu(CpuBackend.Row(gate, row), CpuBackend.Row(up, row), gate.Columns);
+    }
+}
+
+/// <summary>Writes keys and values into the cache, split by slice: slices write to different blocks.</summary>
+internal readonly unsafe struct StoreKvWork(
+    LaneKernels kernels, CpuKv kv, int layer, Batch batch, Activations keys, Activations values) : IParallelWork
+{
+    public int Chunks => batch.Slices.Count;
+
+    public void Run(int chunk)
+    {
+        var slice = batch.Slices[chunk];
+        for (var i = 0; i < slice.Count; i++)
+        {
+            var position = slice.Start + i;
+            var at = (slice.BlockTable[position / StageSpec.KvBlockTokens] * kv.BlockBytes)
+                + (position % StageSpec.KvBlockTokens * kv.RowBytes);
+            var key = CpuBackend.Row(keys, slice.Offset + i);
+            var value = CpuBackend.Row(values, slice.Offset + i);
+            for (var head = 0; head < keys.Columns / kv.HeadDim; head++, at += kv.HeadBytes)
+            {
+                kernels.WriteKv(kv.Type, key + (head * kv.HeadDim), kv.HeadDim, kv.Keys(layer) + at);
+                kernels.WriteKv(kv.Type, value + (head * kv.HeadDim), kv.HeadDim, kv.Values(layer) + at);
+            }
+        }
+    }
+}
+
+/// <summary>Attention, split by key head and runs of tokens.</summary>
+internal readonly unsafe struct AttentionWork : IParallelWork
+{
+    private readonly LaneKernels _kernels;
+    private readonly CpuKv _kv;
+    private readonly int _layer;
+    private readonly Batch _batch;
+    private readonly AttentionShape _shape;
+    private readonly Activations _queries;
+    private readonly Activations _output;
+    private readonly int _heads;
+    private readonly int _headTiles;
+    private readonly int _tokens;
+
+    public AttentionWork(
+        LaneKernels kernels, CpuKv kv, int layer, Batch batch, AttentionShape shape, Activations queries, Activations output)
+    {
+        (_kernels, _kv, _layer, _batch, _shape, _queries, _output) = (kernels, kv, layer, batch, shape, queries, output);
+        var group = shape.NumHeads / shape.NumKvHeads;
+        _heads = Math.Min(group, Attention<LanesScalar>.QueryTile);
+        _headTiles = Cpu.Chunks.Count(group, _heads);
+        _tokens = Math.Max(1, Attention<LanesScalar>.QueryTile / _heads);
+        var keys = 0L;
+        foreach (var slice in batch.Slices)
+        {
+            Chunks += Tiles(slice);
+            keys += (long)slice.Count * (slice.Start + slice.Count);
+        }
+        WorthSharing = keys * queries.Columns > 4 * Cpu.Chunks.Values;
+    }
+
+    public int Chunks { get; }
+
+    public bool WorthSharing { get; }
+
+    public void Run(int chunk)
+    {
+        foreach (var slice in _batch.Slices)
+        {
+            if (chunk >= Tiles(slice))
+            {
+                chunk -= Tiles(slice);
+                continue;
+            }
+            var group = _shape.NumHeads / _shape.NumKvHeads;
+            var (tokenTile, headTile) = Math.DivRem(chunk, _shape.NumKvHeads * _headTiles);
+            var (kvHead, part) = Math.DivRem(headTile, _headTiles);
+            var firstToken = tokenTile * _tokens;
+            _kernels.Attention(
+                _kv, _layer, slice, _shape, kvHead, (kvHead * group) + (part * _heads), Math.Min(_heads, group - (part * _heads)),
+                firstToken, Math.Min(_tokens, slice.Count - firstToken),
+                CpuBackend.Row(_queries, slice.Offset), CpuBackend.Row(_output, slice.Offset));
+            return;
+        }
+    }
+
+    private int Tiles(BatchSlice slice) => Cpu.Chunks.Count(slice.Count, _tokens) * _shape.NumKvHeads * _headTiles;
+}

@@ -1,0 +1,151 @@
+using System.Globalization;
+using Distributed.Core;
+
+namespace Distributed.Engine.KvCache;
+
+/// <summary>
+/// Hands out the blocks of a stage's KV cache: a pool of free ones, and per sequence a table of those it holds (Kwon et al. 2023).
+/// Safe to ask from any thread; the tables it gives out are to be read by the thread that extends and releases.
+/// </summary>
+public sealed class KvBlocks
+{
+    private readonly Lock _gate = new();
+    private readonly Stack<int> _free;
+    private readonly Dictionary<long, Table> _tables = [];
+
+    /// <param name="blocks">Blocks in the pool.</param>
+    /// <param name="blockBytes">Bytes of a block over all layers, for reports.</param>
+    public KvBlocks(int blocks, long blockBytes)
+    {
+        Blocks = blocks;
+        BlockBytes = blockBytes;
+        _free = new Stack<int>(Enumerable.Range(0, blocks).Reverse());
+    }
+
+    /// <summary>All blocks.</summary>
+    public int Blocks { get; }
+
+    /// <summary>Bytes of a block over all layers of the stage, keys and values.</summary>
+    public long BlockBytes { get; }
+
+    /// <summary>Blocks that no sequence holds.</summary>
+    public int FreeBlocks
+    {
+        get
+        {
+            lock (_gate)
+                return _free.Count;
+        }
+    }
+
+    /// <summary>
+    /// Makes room for a step: cuts each sequence back to the start of its slice and lengthens it by the slice's tokens. All slices
+    /// get their room or none does.
+    /// </summary>
+    /// <param name="slices">At most one per sequence.</param>
+    /// <returns>The slices with their block tables, numbered through the batch.</returns>
+    /// <exception cref="InvalidInputException">A slice is empty, begins past what is cached, or its sequence comes twice.</exception>
+    /// <exception cref="KvFullException">There are too few free blocks.</exception>
+    public BatchSlice[] Extend(ReadOnlySpan<SequenceSlice> slices)
+    {
+        lock (_gate)
+        {
+            Check(slices);
+            var result = new BatchSlice[slices.Length];
+            // What is cut back first can serve the slices after it.
+            foreach (var slice in slices)
+                Resize(slice.Sequence, slice.Start);
+            var offset = 0;
+            for (var i = 0; i < slices.Length; i++)
+            {
+                var slice = slices[i];
+                var table = Resize(slice.Sequence, slice.Start + slice.Count);
+                result[i] = new BatchSlice(slice.Sequence, slice.Start, slice.Count, offset, table.Blocks);
+                offset += slice.Count;
+            }
+            return result;
+        }
+    }
+
+    /// <summary>Forgets what a sequence holds beyond its first <paramref name="tokens"/>; fewer held are left as they are.</summary>
+    public void Truncate(long sequence, int tokens)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(tokens);
+        lock (_gate)
+            if (_tables.TryGetValue(sequence, out var table) && tokens < table.Tokens)
+                Resize(sequence, tokens);
+    }
+
+    /// <summary>Frees all that a sequence holds; false when it holds nothing.</summary>
+    public bool Release(long sequence)
+    {
+        lock (_gate)
+        {
+            if (!_tables.ContainsKey(sequence))
+                return false;
+            Resize(sequence, 0);
+            return _tables.Remove(sequence);
+        }
+    }
+
+    /// <summary>What every sequence holds, in the order of their numbers.</summary>
+    public IReadOnlyList<SequenceKv> Report()
+    {
+        lock (_gate)
+        {
+            return
+            [
+                .. _tables.OrderBy(entry => entry.Key).Select(entry => new SequenceKv(
+                    entry.Key, entry.Value.Tokens, entry.Value.Blocks.Count, entry.Value.Blocks.Count * BlockBytes)),
+            ];
+        }
+    }
+
+    private void Check(ReadOnlySpan<SequenceSlice> slices)
+    {
+        var needed = 0L;
+        for (var i = 0; i < slices.Length; i++)
+        {
+            var (sequence, start, count) = slices[i];
+            var table = _tables.GetValueOrDefault(sequence);
+            if (count < 1)
+                throw Wrong(i, "count", count, "must be at least 1");
+            if (start < 0 || start > (table?.Tokens ?? 0))
+                throw Wrong(i, "start", start, $"must lie between 0 and the {table?.Tokens ?? 0} tokens cached of sequence {sequence}");
+            foreach (var earlier in slices[..i])
+                if (earlier.Sequence == sequence)
+                    throw Wrong(i, "sequence", sequence, "must not come twice in a step");
+            needed += BlocksFor((long)start + count) - (table?.Blocks.Count ?? 0);
+        }
+        if (needed > _free.Count)
+            throw new KvFullException((int)Math.Min(needed, int.MaxValue), _free.Count, Blocks, StageSpec.KvBlockTokens);
+
+        static InvalidInputException Wrong(int slice, string key, long value, string rule) =>
+            new($"slices[{slice}].{key}", value.ToString(CultureInfo.InvariantCulture), rule);
+    }
+
+    private static long BlocksFor(long tokens) => (tokens + StageSpec.KvBlockTokens - 1) / StageSpec.KvBlockTokens;
+
+    private Table Resize(long sequence, int tokens)
+    {
+        if (!_tables.TryGetValue(sequence, out var table))
+            _tables.Add(sequence, table = new Table());
+        var blocks = StageSpec.BlocksFor(tokens);
+        while (table.Blocks.Count > blocks)
+        {
+            _free.Push(table.Blocks[^1]);
+            table.Blocks.RemoveAt(table.Blocks.Count - 1);
+        }
+        while (table.Blocks.Count < blocks)
+            table.Blocks.Add(_free.Pop());
+        table.Tokens = tokens;
+        return table;
+    }
+
+    private sealed class Table
+    {
+        public List<int> Blocks { get; } = [];
+
+        public int Tokens { get; set; }
+    }
+}

@@ -1,0 +1,30 @@
+using Distributed.Core;
+
+namespace Distributed.Engine.Models;
+
+/// <summary>The weights of a stage on its device, by name, with what a model needs to know to put its layers together.</summary>
+/// <param name="config">The model's shape.</param>
+/// <param name="spec">The stage.</param>
+/// <param name="weights">By tensor name.</param>
+internal sealed class StageWeights(ModelConfig config, StageSpec spec, IReadOnlyDictionary<string, Weight> weights)
+{
+    /// <summary>The model's shape.</summary>
+    public ModelConfig Config { get; } = config;
+
+    /// <summary>The stage.</summary>
+    public StageSpec Spec { get; } = spec;
+
+    /// <summary>A weight by its tensor's full name.</summary>
+    public Weight this[string name] => weights[name];
+
+    /// <summary>A weight of a layer, by its name without <c>blk.N.</c>.</summary>
+    /// <param name="layer">Counted from the model's first layer.</param>
+    /// <param name="name">E.g. <c>attn_q.weight</c>.</param>
+    public Weight this[int layer, string name] => weights[$"blk.{layer}.{name}"];
+
+    /// <summary>A weight that a model may lack.</summary>
+    public Weight? Find(string name) => weights.GetValueOrDefault(name);
+
+    /// <summary>One part for each layer of the stage, made from the layer's number in the model.</summary>
+    public T[] ForLayers<T>(Func<int, T> make) => [.. Enumerable.Range(Spec.FirstLayer, Spec.NumLayers).Select(make)];
+}

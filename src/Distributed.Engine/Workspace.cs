@@ -1,0 +1,112 @@
+using Distributed.Core;
+
+namespace Distributed.Engine;
+
+/// <summary>What the layers of a stage work in: the device, its buffers, the KV store, and the batch of the step under way.</summary>
+internal sealed class Workspace : IDisposable
+{
+    private readonly List<Activations> _all = [];
+
+    public Workspace(Backend backend, ModelConfig config, StageSpec spec, AttentionShape shape)
+    {
+        Backend = backend;
+        Shape = shape;
+        var buffers = StageBuffers.For(config, spec);
+        try
+        {
+            Hidden = Allocate(buffers.Hidden);
+            Queries = Allocate(buffers.Queries);
+            Keys = Allocate(buffers.Keys);
+            Values = Allocate(buffers.Values);
+            Attention = Allocate(buffers.Attention);
+            Gate = Allocate(buffers.Gate);
+            Up = Allocate(buffers.Up);
+            Cos = Allocate(buffers.Cos);
+            Sin = Allocate(buffers.Sin);
+            Head = Allocate(buffers.Head);
+            Logits = Allocate(buffers.Logits);
+            Qkv = [Queries, Keys, Values];
+            GateUp = [Gate, Up];
+            HeadOutputs = [Logits];
+            backend.Reserve(spec.MaxBatchTokens, buffers.WidestInput);
+            Kv = backend.AllocateKv(spec.NumLayers, spec.KvBlocks, shape, spec.KvType);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The device.</summary>
+    public Backend Backend { get; }
+
+    /// <summary>The shape of attention, the same in all layers.</summary>
+    public AttentionShape Shape { get; }
+
+    /// <summary>Keys and values of the stage's layers.</summary>
+    public KvStore Kv { get; } = null!;
+
+    /// <summary>The step under way.</summary>
+    public Batch Batch { get; set; } = new([], [], []);
+
+    /// <summary>[tokens, HiddenSize]; every layer adds to it.</summary>
+    public Activations Hidden { get; }
+
+    /// <summary>[tokens, NumHeads × HeadDim]</summary>
+    public Activations Queries { get; }
+
+    /// <summary>[tokens, NumKvHeads × HeadDim]</summary>
+    public Activations Keys { get; }
+
+    /// <summary>[tokens, NumKvHeads × HeadDim]</summary>
+    public Activations Values { get; }
+
+    /// <summary>[tokens, NumHeads × HeadDim]</summary>
+    public Activations Attention { get; }
+
+    /// <summary>[tokens, IntermediateSize]</summary>
+    public Activations Gate { get; }
+
+    /// <summary>[tokens, IntermediateSize]</summary>
+    public Activations Up { get; }
+
+    /// <summary>[tokens, rotated / 2]</summary>
+    public Activations Cos { get; }
+
+    /// <summary>[tokens, rotated / 2]</summary>
+    public Activations Sin { get; }
+
+    /// <summary>[wanted tokens, HiddenSize]</summary>
+    public Activations Head { get; }
+
+    /// <summary>[wanted tokens, VocabSize]</summary>
+    public Activations Logits { get; }
+
+    /// <summary>Queries, keys and values, as outputs of one call.</summary>
+    public Activations[] Qkv { get; }
+
+    /// <summary>Gate and up, as outputs of one call.</summary>
+    public Activations[] GateUp { get; }
+
+    /// <summary>The logits, as outputs of one call.</summary>
+    public Activations[] HeadOutputs { get; }
+
+    /// <summary>Bytes of all activations.</summary>
+    public long ActivationBytes => _all.Sum(activations => activations.Bytes);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var activations in _all)
+            activations.Dispose();
+        Kv?.Dispose();
+    }
+
+    private Activations Allocate(BufferShape shape)
+    {
+        var activations = Backend.Allocate(shape.Rows, shape.Columns);
+        _all.Add(activations);
+        return activations;
+    }
+}

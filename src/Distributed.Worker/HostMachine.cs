@@ -1,0 +1,38 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Distributed.Worker;
+
+/// <summary>What the operating system says of the machine.</summary>
+public static class HostMachine
+{
+    /// <summary>The processor's own name, or the architecture's where the system does not tell.</summary>
+    public static string ProcessorName { get; } =
+        ReadValue("/proc/cpuinfo", "model name") ?? RuntimeInformation.ProcessArchitecture.ToString();
+
+    /// <summary>Bytes a process can still take without swapping, within the container's limit if there is one.</summary>
+    public static long AvailableMemory()
+    {
+        var memory = GC.GetGCMemoryInfo();
+        var withinLimit = memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes;
+        // The kernel counts page cache it can drop as available; the runtime's figure does not.
+        var kilobytes = ReadValue("/proc/meminfo", "MemAvailable")?.Replace(" kB", "", StringComparison.Ordinal);
+        return long.TryParse(kilobytes, NumberStyles.None, CultureInfo.InvariantCulture, out var available)
+            ? Math.Min(available * 1024, memory.TotalAvailableMemoryBytes)
+            : Math.Max(withinLimit, 0);
+    }
+
+    private static string? ReadValue(string path, string key)
+    {
+        if (!File.Exists(path))
+            return null;
+        foreach (var line in File.ReadLines(path))
+        {
+            var colon = line.IndexOf(':');
+            if (colon > 0 && line.AsSpan(0, colon).Trim().SequenceEqual(key))
+                return line[(colon + 1)..].Trim();
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,157 @@
+using System.Collections.Concurrent;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Engine;
+using Microsoft.Extensions.Hosting;
+
+namespace Distributed.Worker;
+
+/// <summary>The stages on this worker, by pipeline and index. A stage nobody watches for a while is unloaded.</summary>
+/// <param name="name">The worker's name.</param>
+/// <param name="devices">Its devices.</param>
+/// <param name="watchLease">How long a stage stays without its coordinator.</param>
+public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan watchLease) : BackgroundService
+{
+    private const int MaxStages = 64;
+
+    private readonly ConcurrentDictionary<(string Pipeline, int Stage), StageRunner> _stages = new();
+    private readonly SemaphoreSlim _loading = new(1, 1);
+
+    /// <summary>All stages.</summary>
+    public IEnumerable<StageRunner> All => _stages.Values;
+
+    /// <summary>Loads a stage as the request says, in place of one of the same pipeline and index.</summary>
+    /// <param name="request">The request, unchecked.</param>
+    /// <param name="progress">Gets bytes of weights ready and bytes in all.</param>
+    /// <param name="cancellation">Gives up and frees what was taken.</param>
+    /// <exception cref="StageFailureException">It cannot be loaded; the code says why.</exception>
+    public async Task<StageRunner> LoadAsync(LoadRequest request, IProgress<(long Ready, long Total)> progress, CancellationToken cancellation)
+    {
+        var owned = new List<IDisposable>();
+        await _loading.WaitAsync(cancellation);
+        try
+        {
+            await RemoveOldAsync(request);
+            var runner = await Task.Run(() => Load(request, progress, owned, cancellation), cancellation);
+            _stages[(request.Pipeline, request.Stage)] = runner;
+            return runner;
+        }
+        catch (Exception error)
+        {
+            foreach (var item in owned)
+                item.Dispose();
+            throw error switch
+            {
+                InvalidInputException => Fail(request, FailureCode.ModelUnreadable, error.Message, error),
+                IOException or UnauthorizedAccessException => Fail(request, FailureCode.ModelUnreadable, error.Message, error),
+                OutOfMemoryException => Fail(request, FailureCode.OutOfMemory, "the system has no memory left for the stage", error),
+                _ => error,
+            };
+        }
+        finally
+        {
+            _loading.Release();
+        }
+    }
+
+    /// <summary>The stage of that pipeline and index.</summary>
+    /// <exception cref="StageFailureException">There is none.</exception>
+    public StageRunner Find(string pipeline, int stage) =>
+        _stages.TryGetValue((pipeline, stage), out var runner)
+            ? runner
+            : throw new StageFailureException(FailureCode.UnknownStage, $"there is no stage {stage} of pipeline {pipeline} here", name, stage);
+
+    /// <summary>Frees all stages of a pipeline; gives their number.</summary>
+    public async Task<int> UnloadAsync(string pipeline)
+    {
+        var count = 0;
+        foreach (var key in _stages.Keys.Where(key => key.Pipeline == pipeline))
+        {
+            if (!_stages.TryRemove(key, out var runner))
+                continue;
+            await runner.DisposeAsync();
+            count++;
+        }
+
+        return count;
+    }
+
+    /// <inheritdoc/>
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        foreach (var runner in _stages.Values)
+        {
+            var stopping = runner.Identity.Fail(FailureCode.WorkerStopping, "the worker is shutting down");
+            await runner.Watch.PublishAsync(new StageEvent { Failure = stopping.Failure }, cancellationToken);
+        }
+
+        // A step that takes long must not keep the process: its memory goes with it.
+        foreach (var pipeline in _stages.Keys.Select(key => key.Pipeline).Distinct())
+            await UnloadAsync(pipeline).WaitAsync(cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(Math.Clamp(watchLease.TotalSeconds / 4, 0.1, 5)));
+        while (await timer.WaitForNextTickAsync(stoppingToken).AsTask().ContinueWith(tick => tick.IsCompletedSuccessfully && tick.Result, TaskScheduler.Default))
+        {
+            foreach (var (key, runner) in _stages)
+            {
+                if (runner.Watch.Unwatched > watchLease && _stages.TryRemove(new(key, runner)))
+                    await runner.DisposeAsync();
+            }
+        }
+    }
+
+    private async Task RemoveOldAsync(LoadRequest request)
+    {
+        StageIdentity.CheckVersion(request.ProtocolVersion, "the coordinator", name, request.Stage);
+        if (_stages.TryGetValue((request.Pipeline, request.Stage), out var old))
+        {
+            if (old.Identity.Epoch > request.Epoch)
+                old.Identity.CheckEpoch(request.Epoch, "the coordinator");
+            _stages.TryRemove((request.Pipeline, request.Stage), out _);
+            await old.DisposeAsync();
+        }
+
+        if (_stages.Count >= MaxStages)
+            throw Fail(request, FailureCode.OutOfMemory, $"this worker holds {_stages.Count} stages, at most {MaxStages}");
+    }
+
+    private StageRunner Load(
+        LoadRequest request, IProgress<(long Ready, long Total)> progress, List<IDisposable> owned, CancellationToken cancellation)
+    {
+        var device = devices.Find(request.Device, name, request.Stage);
+        var model = ModelFile.Open(request.ModelPath);
+        owned.Add(model);
+        if (!request.ModelHash.Span.SequenceEqual(model.Hash))
+            throw Fail(
+                request,
+                FailureCode.ModelMismatch,
+                $"{request.ModelPath} is model {Convert.ToHexStringLower(model.Hash)}, the coordinator has {Convert.ToHexStringLower(request.ModelHash.Span)}");
+
+        var spec = StageRequest.ToSpec(request, model.Config, name);
+        var forecast = StageMemoryForecast.Forecast(model, spec);
+        var reservation = device.Reserve(forecast.Total, name, request.Stage);
+        owned.Insert(0, reservation);
+        var backend = device.CreateBackend();
+        owned.Insert(0, backend);
+        var total = forecast.Weights + forecast.LmHead;
+        var stage = Stage.Load(model, backend, spec, new BytesReady(progress, total), cancellation);
+        var identity = new StageIdentity(
+            request.Pipeline, request.Epoch, request.Stage, request.NumStages, name, request.ModelHash.ToByteArray());
+        var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
+        return new StageRunner(identity, stage, device.Name, next, owned);
+    }
+
+    private StageFailureException Fail(LoadRequest request, FailureCode code, string message, Exception? inner = null) =>
+        new(code, message, name, request.Stage, inner);
+
+    private sealed class BytesReady(IProgress<(long Ready, long Total)> progress, long total) : IProgress<long>
+    {
+        public void Report(long value) => progress.Report((value, total));
+    }
+}

@@ -1,0 +1,236 @@
+using System.Threading.Channels;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Engine;
+
+namespace Distributed.Worker;
+
+/// <summary>
+/// A loaded stage at work. A frame passes three hands with a bounded queue between each two, so that receiving, computing and
+/// sending overlap: the Forward call puts frames into the inbox; a thread of the stage's own computes them in order; a sender
+/// passes the outcome to the next stage or, on the last one, to the watcher.
+/// </summary>
+public sealed class StageRunner : IAsyncDisposable
+{
+    // Enough that a stage never waits for its neighbour's hands, few enough that a slow one soon holds the others back.
+    private const int QueueLength = 4;
+
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly Stage _stage;
+    private readonly IReadOnlyList<IDisposable> _owned;
+    private readonly NodeAddress? _next;
+    private readonly StepComputation _computation;
+    private readonly Channel<StageOrder> _inbox;
+    private readonly Channel<StageOutcome> _outbox;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Thread _computing;
+    private readonly Task _sending;
+    private ForwardStream? _nextStream;
+    private int _attached;
+    private int _disposed;
+
+    /// <param name="identity">Which stage this is.</param>
+    /// <param name="stage">The loaded stage; the runner disposes it.</param>
+    /// <param name="device">The device's name, for reports.</param>
+    /// <param name="next">The worker of the stage behind; null on the last stage.</param>
+    /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
+    public StageRunner(StageIdentity identity, Stage stage, string device, NodeAddress? next, IReadOnlyList<IDisposable> owned)
+    {
+        Identity = identity;
+        _stage = stage;
+        _next = next;
+        _owned = owned;
+        _computation = new StepComputation(identity, stage, device);
+        _inbox = Channel.CreateBounded<StageOrder>(QueueLength);
+        _outbox = Channel.CreateBounded<StageOutcome>(new BoundedChannelOptions(QueueLength) { SingleReader = true, SingleWriter = true });
+        _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
+        _computing.Start();
+        _sending = Task.Run(SendAsync);
+    }
+
+    /// <summary>Which stage this is.</summary>
+    public StageIdentity Identity { get; }
+
+    /// <summary>The stage's memory as allocated, bytes.</summary>
+    public StageMemory Memory => _stage.Memory;
+
+    /// <summary>Results and failures for the coordinator.</summary>
+    public StageWatch Watch { get; } = new();
+
+    /// <summary>Takes the stage's one Forward stream: checks the sender and opens the stream to the stage behind.</summary>
+    /// <exception cref="StageFailureException">The sender is refused, here or further down.</exception>
+    public async Task AttachAsync(Hello hello, CancellationToken cancellation)
+    {
+        Identity.Check(hello);
+        if (Interlocked.Exchange(ref _attached, 1) == 1)
+            throw Identity.Fail(FailureCode.StageBusy, $"another stream already feeds this stage in epoch {Identity.Epoch}");
+        try
+        {
+            if (_next is null)
+                return;
+            var onward = hello.Clone();
+            onward.Stage = Identity.Stage + 1;
+            onward.Sender = Identity.Worker;
+            _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation);
+            _ = ReportLossAsync(_nextStream);
+        }
+        catch
+        {
+            _attached = 0;
+            throw;
+        }
+    }
+
+    /// <summary>Lets go of the Forward stream, and with it of the stream to the stage behind.</summary>
+    public async Task DetachAsync()
+    {
+        if (_nextStream is { } next)
+        {
+            _nextStream = null;
+            await next.DisposeAsync();
+        }
+
+        _attached = 0;
+    }
+
+    /// <summary>Puts a frame into the inbox; waits while it is full.</summary>
+    /// <exception cref="StageFailureException">The frame is neither a step nor a release, or of another epoch.</exception>
+    public ValueTask AcceptAsync(StageFrame frame, string sender, CancellationToken cancellation)
+    {
+        switch (frame.FrameCase)
+        {
+            case StageFrame.FrameOneofCase.Step:
+                Identity.CheckEpoch(frame.Step.Epoch, sender);
+                return EnqueueAsync(new StageOrder(frame.Step, null, null, NodeClock.Now), cancellation);
+            case StageFrame.FrameOneofCase.Release:
+                Identity.CheckEpoch(frame.Release.Epoch, sender);
+                return EnqueueAsync(new StageOrder(null, frame.Release, null, NodeClock.Now), cancellation);
+            default:
+                throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
+        }
+    }
+
+    /// <summary>What the KV cache holds, in order with the steps.</summary>
+    public async Task<StageKv> ReportKvAsync(CancellationToken cancellation)
+    {
+        var report = new TaskCompletionSource<StageKv>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await EnqueueAsync(new StageOrder(null, null, report, NodeClock.Now), cancellation);
+        using var stopped = _stopping.Token.Register(() => report.TrySetException(Unloaded()));
+        return await report.Task.WaitAsync(cancellation);
+    }
+
+    /// <summary>Stops computing, ends the streams and frees the stage's memory.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 1)
+            return;
+        _inbox.Writer.TryComplete();
+        await _stopping.CancelAsync();
+        Watch.Close();
+        await DetachAsync();
+        // A step under way is finished first: its memory must not be freed below it.
+        while (!_computing.Join(TimeSpan.Zero))
+            await Task.Delay(5);
+        await _sending.WaitAsync(StopTimeout).ContinueWith(_ => { }, TaskScheduler.Default);
+        _stage.Dispose();
+        foreach (var owned in _owned)
+            owned.Dispose();
+        _stopping.Dispose();
+    }
+
+    private async ValueTask EnqueueAsync(StageOrder order, CancellationToken cancellation)
+    {
+        try
+        {
+            await _inbox.Writer.WriteAsync(order, cancellation);
+        }
+        catch (ChannelClosedException)
+        {
+            throw Unloaded();
+        }
+    }
+
+    private StageFailureException Unloaded() => Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded");
+
+    private void Compute()
+    {
+        try
+        {
+            while (_inbox.Reader.WaitToReadAsync(_stopping.Token).AsTask().GetAwaiter().GetResult())
+            {
+                while (!_stopping.IsCancellationRequested && _inbox.Reader.TryRead(out var order))
+                {
+                    if (_computation.Run(order) is { } outcome)
+                        _outbox.Writer.WriteAsync(outcome, _stopping.Token).AsTask().GetAwaiter().GetResult();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+        finally
+        {
+            _outbox.Writer.TryComplete();
+        }
+    }
+
+    private async Task SendAsync()
+    {
+        try
+        {
+            await foreach (var outcome in _outbox.Reader.ReadAllAsync(_stopping.Token))
+            {
+                try
+                {
+                    await SendAsync(outcome);
+                }
+                catch (StageFailureException error)
+                {
+                    await Watch.PublishAsync(new StageEvent { Failure = error.Failure }, _stopping.Token);
+                }
+                finally
+                {
+                    outcome.ReturnBuffer();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private async Task SendAsync(StageOutcome outcome)
+    {
+        if (outcome.Result is { } result)
+        {
+            outcome.StampSerialized(result.Timings);
+            result.SentNs = NodeClock.Now;
+            await Watch.PublishAsync(new StageEvent { Result = result }, _stopping.Token);
+        }
+        else if (outcome.Released is { } released && Identity.IsLast)
+        {
+            await Watch.PublishAsync(new StageEvent { Released = new Released { Sequences = { released.Sequences } } }, _stopping.Token);
+        }
+        else
+        {
+            var next = _nextStream ?? throw Identity.Fail(FailureCode.HopLost, "the stream to the next stage has ended");
+            if (outcome.Step is { } step)
+            {
+                outcome.StampSerialized(step.Timings);
+                await next.SendAsync(step);
+            }
+            else
+            {
+                await next.SendAsync(outcome.Released!);
+            }
+        }
+    }
+
+    private async Task ReportLossAsync(ForwardStream next)
+    {
+        if (await next.Closed is { } loss && !_stopping.IsCancellationRequested)
+            await Watch.PublishAsync(new StageEvent { Failure = loss.Failure }, CancellationToken.None);
+    }
+}

@@ -1,0 +1,179 @@
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Grpc.Core;
+using Microsoft.Extensions.Hosting;
+
+namespace Distributed.Worker;
+
+/// <summary>The gRPC boundary of a worker: calls in, <see cref="StageFailureException"/> out as gRPC errors that carry it.</summary>
+/// <param name="options">The worker's options.</param>
+/// <param name="devices">Its devices.</param>
+/// <param name="stages">Its stages.</param>
+/// <param name="lifetime">Ends open streams when the worker stops.</param>
+public sealed class StageServiceEndpoint(
+    WorkerOptions options, DeviceInventory devices, LoadedStages stages, IHostApplicationLifetime lifetime) : StageService.StageServiceBase
+{
+    private static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ProgressInterval = TimeSpan.FromMilliseconds(50);
+
+    /// <inheritdoc/>
+    public override Task<WorkerDescription> Describe(DescribeRequest request, ServerCallContext context)
+    {
+        var description = new WorkerDescription
+        {
+            ProtocolVersion = ProtocolVersion.Current,
+            Name = options.Name,
+            Version = typeof(StageServiceEndpoint).Assembly.GetName().Version?.ToString(3) ?? "",
+            ProcessId = Environment.ProcessId,
+        };
+        description.Devices.Add(devices.All.Select(device => device.Describe()));
+        return Task.FromResult(description);
+    }
+
+    /// <inheritdoc/>
+    public override Task<ClockReply> ReadClock(ClockRequest request, ServerCallContext context) =>
+        Task.FromResult(new ClockReply { NowNs = NodeClock.Now });
+
+    /// <inheritdoc/>
+    public override async Task Load(LoadRequest request, IServerStreamWriter<LoadProgress> responseStream, ServerCallContext context)
+    {
+        var latest = new LatestProgress();
+        var loading = stages.LoadAsync(request, latest, context.CancellationToken);
+        while (await Task.WhenAny(loading, Task.Delay(ProgressInterval, context.CancellationToken)) != loading)
+            await responseStream.WriteAsync(new LoadProgress { BytesReady = latest.Ready, BytesTotal = latest.Total });
+        try
+        {
+            var memory = (await loading).Memory;
+            var loaded = new LoadedStage
+            {
+                Weights = memory.Weights,
+                LmHead = memory.LmHead,
+                KvCache = memory.KvCache,
+                Activations = memory.Activations,
+                Scratch = memory.Scratch,
+            };
+            await responseStream.WriteAsync(new LoadProgress { Loaded = loaded, BytesTotal = memory.Weights + memory.LmHead });
+        }
+        catch (StageFailureException error)
+        {
+            await responseStream.WriteAsync(new LoadProgress { Failure = error.Failure });
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task Forward(
+        IAsyncStreamReader<StageFrame> requestStream, IServerStreamWriter<StageReply> responseStream, ServerCallContext context)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        StageRunner? runner = null;
+        var sender = "the sender";
+        try
+        {
+            var hello = await ReadHelloAsync(requestStream, ending.Token);
+            sender = hello.Sender;
+            var found = stages.Find(hello.Pipeline, hello.Stage);
+            await found.AttachAsync(hello, ending.Token);
+            runner = found;
+            await responseStream.WriteAsync(new StageReply { Accepted = new HelloAccepted() }, ending.Token);
+
+            while (await requestStream.MoveNext(ending.Token))
+                await runner.AcceptAsync(requestStream.Current, sender, ending.Token);
+        }
+        catch (StageFailureException error) when (runner is null)
+        {
+            await responseStream.WriteAsync(new StageReply { Refused = error.Failure });
+        }
+        catch (StageFailureException error)
+        {
+            await runner!.Watch.PublishAsync(new StageEvent { Failure = error.Failure }, context.CancellationToken);
+            throw error.ToRpc();
+        }
+        catch (Exception error) when (runner is not null && error is IOException or OperationCanceledException && !lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            var lost = runner!.Identity.Fail(FailureCode.HopLost, $"the stream from {sender} broke");
+            await runner.Watch.PublishAsync(new StageEvent { Failure = lost.Failure }, CancellationToken.None);
+            throw lost.ToRpc();
+        }
+        finally
+        {
+            if (runner is not null)
+                await runner.DetachAsync();
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task Watch(WatchRequest request, IServerStreamWriter<StageEvent> responseStream, ServerCallContext context)
+    {
+        var runner = await AtBoundaryAsync(() =>
+        {
+            var found = stages.Find(request.Pipeline, request.Stage);
+            found.Identity.CheckEpoch(request.Epoch, "the coordinator");
+            return Task.FromResult(found);
+        });
+        var events = runner.Watch.Open();
+        try
+        {
+            await responseStream.WriteAsync(new StageEvent { Started = new WatchStarted() });
+            await foreach (var stageEvent in events.ReadAllAsync(context.CancellationToken))
+                await responseStream.WriteAsync(stageEvent, context.CancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The coordinator has left.
+        }
+        finally
+        {
+            runner.Watch.Leave(events);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override Task<KvReport> ReportKv(KvRequest request, ServerCallContext context) => AtBoundaryAsync(async () =>
+    {
+        var report = new KvReport();
+        foreach (var runner in stages.All.Where(stage => request.Pipeline is "" || stage.Identity.Pipeline == request.Pipeline))
+            report.Stages.Add(await runner.ReportKvAsync(context.CancellationToken));
+        return report;
+    });
+
+    /// <inheritdoc/>
+    public override async Task<UnloadReply> Unload(UnloadRequest request, ServerCallContext context) =>
+        new() { Stages = await stages.UnloadAsync(request.Pipeline) };
+
+    private async Task<Hello> ReadHelloAsync(IAsyncStreamReader<StageFrame> frames, CancellationToken cancellation)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(HelloTimeout);
+        if (await frames.MoveNext(patience.Token) && frames.Current.Hello is { } hello)
+            return hello;
+        throw new StageFailureException(FailureCode.BadFrame, "the first frame must be a Hello", options.Name);
+    }
+
+    private static async Task<T> AtBoundaryAsync<T>(Func<Task<T>> call)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (StageFailureException error)
+        {
+            throw error.ToRpc();
+        }
+    }
+
+    private sealed class LatestProgress : IProgress<(long Ready, long Total)>
+    {
+        private long _ready;
+        private long _total;
+
+        public long Ready => Interlocked.Read(ref _ready);
+
+        public long Total => Interlocked.Read(ref _total);
+
+        public void Report((long Ready, long Total) value)
+        {
+            Interlocked.Exchange(ref _total, value.Total);
+            Interlocked.Exchange(ref _ready, value.Ready);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+using System.Buffers;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Core.Sampling;
+using Distributed.Engine;
+using Distributed.Engine.KvCache;
+
+namespace Distributed.Worker;
+
+/// <summary>Carries out a stage's orders one after the other; used by one thread.</summary>
+/// <param name="identity">Which stage this is.</param>
+/// <param name="stage">The stage.</param>
+/// <param name="device">The device's name, for reports.</param>
+public sealed class StepComputation(StageIdentity identity, Stage stage, string device)
+{
+    private readonly Sampler _sampler = new();
+    private readonly int _hiddenSize = stage.Config.HiddenSize;
+    private readonly int _vocabSize = stage.Config.VocabSize;
+    private long _lastStep = -1;
+
+    /// <summary>Carries out an order. A step that fails gives a result that says so; the stage goes on.</summary>
+    /// <returns>What to pass on; null when the order was a report.</returns>
+    public StageOutcome? Run(StageOrder order)
+    {
+        if (order.Report is { } report)
+        {
+            report.TrySetResult(ReportKv());
+            return null;
+        }
+
+        if (order.Release is { } release)
+        {
+            foreach (var sequence in release.Sequences)
+                stage.KvCache.Release(sequence);
+            return new StageOutcome(null, null, release, NodeClock.Now);
+        }
+
+        var step = order.Step!;
+        var started = NodeClock.Now;
+        var timing = new StageTiming
+        {
+            Stage = identity.Stage,
+            WireNs = Math.Max(0, step.ArrivedNs - step.SentNs),
+            DeserializeNs = order.AcceptedNs - step.ArrivedNs,
+            QueueNs = started - order.AcceptedNs,
+        };
+        try
+        {
+            Check(step);
+            _lastStep = step.Step_;
+            return identity.IsLast ? ComputeResult(step, timing, started) : ComputeHidden(step, timing, started);
+        }
+        catch (Exception error) when (error is not OutOfMemoryException)
+        {
+            var failure = error switch
+            {
+                StageFailureException known => known.Failure,
+                KvFullException => identity.Fail(FailureCode.KvFull, error.Message).Failure,
+                InvalidInputException => identity.Fail(FailureCode.BadFrame, error.Message).Failure,
+                _ => identity.Fail(FailureCode.StageFailed, error.Message).Failure,
+            };
+            return Result(new StepResult { Step = step.Step_, Failure = failure }, step, timing, started);
+        }
+    }
+
+    private StageOutcome ComputeHidden(Step step, StageTiming timing, long started)
+    {
+        var bytes = HiddenStateCodec.Bytes(step.Tokens.Count * _hiddenSize);
+        var buffer = ArrayPool<byte>.Shared.Rent(bytes);
+        try
+        {
+            Forward(step, [], HiddenStateCodec.AsFloats(buffer.AsSpan(0, bytes)));
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
+        }
+
+        var computed = NodeClock.Now;
+        timing.ComputeNs = computed - started;
+        var onward = new Step { Epoch = step.Epoch, Step_ = step.Step_, Hidden = HiddenStateCodec.Wrap(buffer, bytes) };
+        onward.Slices.Add(step.Slices);
+        onward.Tokens.Add(step.Tokens);
+        onward.Timings.Add(step.Timings);
+        onward.Timings.Add(timing);
+        return new StageOutcome(onward, null, null, computed, buffer);
+    }
+
+    private StageOutcome ComputeResult(Step step, StageTiming timing, long started)
+    {
+        var outputs = Outputs(step);
+        var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, outputs.Length * _vocabSize));
+        try
+        {
+            Forward(step, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
+            var result = new StepResult { Step = step.Step_ };
+            Draw(step, logits, result);
+            return Result(result, step, timing, started);
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(logits);
+        }
+    }
+
+    private void Forward(Step step, int[] outputs, Span<float> output)
+    {
+        var slices = step.Slices.Select(slice => new SequenceSlice(slice.Sequence, slice.Start, slice.Count)).ToArray();
+        var hidden = identity.Stage == 0 ? default : HiddenStateCodec.Read(step.Hidden, step.Tokens.Count * _hiddenSize);
+        stage.Forward(slices, [.. step.Tokens], outputs, hidden, output);
+    }
+
+    // The tokens whose logits are needed, as indices into the step: all of a slice, or its last.
+    private static int[] Outputs(Step step)
+    {
+        var outputs = new List<int>();
+        var offset = 0;
+        foreach (var slice in step.Slices)
+        {
+            if (slice.AllLogits)
+                outputs.AddRange(Enumerable.Range(offset, slice.Count));
+            else if (slice.Sampling is not null)
+                outputs.Add(offset + slice.Count - 1);
+            offset += slice.Count;
+        }
+
+        return [.. outputs];
+    }
+
+    private void Draw(Step step, float[] logits, StepResult result)
+    {
+        var row = 0;
+        var returned = new List<(int First, int Count)>();
+        foreach (var slice in step.Slices)
+        {
+            var rows = slice.AllLogits ? slice.Count : slice.Sampling is null ? 0 : 1;
+            if (slice.AllLogits)
+                returned.Add((row, rows));
+            row += rows;
+            if (slice.Sampling is not { } sampling)
+                continue;
+            var drawn = _sampler.Sample(
+                logits.AsSpan((row - 1) * _vocabSize, _vocabSize),
+                sampling.ToOptions(),
+                [.. sampling.Recent],
+                slice.Start + slice.Count,
+                sampling.TopLogProbs);
+            var token = new Cluster.Protocol.SampledToken { Sequence = slice.Sequence, Token = drawn.Token, LogProb = drawn.LogProb };
+            token.Top.Add(drawn.Top.Select(top => new Cluster.Protocol.TokenLogProb { Token = top.Token, LogProb = top.LogProb }));
+            result.Tokens.Add(token);
+        }
+
+        if (returned.Count == 0)
+            return;
+        var bytes = new byte[HiddenStateCodec.Bytes(returned.Sum(range => range.Count) * _vocabSize)];
+        var target = HiddenStateCodec.AsFloats(bytes);
+        foreach (var (first, count) in returned)
+        {
+            logits.AsSpan(first * _vocabSize, count * _vocabSize).CopyTo(target);
+            target = target[(count * _vocabSize)..];
+        }
+
+        result.Logits = HiddenStateCodec.Wrap(bytes, bytes.Length);
+    }
+
+    private static StageOutcome Result(StepResult result, Step step, StageTiming timing, long started)
+    {
+        var computed = NodeClock.Now;
+        timing.ComputeNs = computed - started;
+        result.Timings.Add(step.Timings);
+        result.Timings.Add(timing);
+        return new StageOutcome(null, result, null, computed);
+    }
+
+    private void Check(Step step)
+    {
+        if (step.Step_ <= _lastStep)
+            throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} came after step {_lastStep}");
+        if (step.Slices.Count == 0 || step.Slices.Any(slice => slice.Count < 1 || slice.Start < 0))
+            throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} has no slice, or one without tokens or with a negative start");
+        if (step.Slices.Sum(slice => (long)slice.Count) != step.Tokens.Count)
+            throw identity.Fail(
+                FailureCode.BadFrame, $"step {step.Step_} has {step.Tokens.Count} tokens, but its slices count {step.Slices.Sum(slice => (long)slice.Count)}");
+        foreach (var sampling in step.Slices.Select(slice => slice.Sampling).OfType<Cluster.Protocol.Sampling>())
+        {
+            var errors = sampling.ToOptions().Validate("sampling.").ToList();
+            if (sampling.TopLogProbs < 0 || sampling.TopLogProbs > _vocabSize)
+                errors.Add(new InputError("sampling.top-log-probs", $"{sampling.TopLogProbs}", $"must lie between 0 and {_vocabSize}"));
+            if (errors.Count > 0)
+                throw new InvalidInputException(errors);
+        }
+
+        var hidden = identity.Stage == 0 ? 0 : HiddenStateCodec.Bytes(step.Tokens.Count * _hiddenSize);
+        if (step.Hidden.Length != hidden)
+            throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} has {step.Hidden.Length} bytes of hidden states, must have {hidden}");
+    }
+
+    private StageKv ReportKv()
+    {
+        var report = new StageKv
+        {
+            Pipeline = identity.Pipeline,
+            Epoch = identity.Epoch,
+            Stage = identity.Stage,
+            Device = device,
+            FirstLayer = stage.Spec.FirstLayer,
+            EndLayer = stage.Spec.EndLayer,
+            Blocks = stage.KvCache.Blocks,
+            FreeBlocks = stage.KvCache.FreeBlocks,
+            BlockBytes = stage.KvCache.BlockBytes,
+        };
+        report.Sequences.Add(stage.KvCache.Report().Select(held => new Cluster.Protocol.SequenceKv
+        {
+            Sequence = held.Sequence,
+            Tokens = held.Tokens,
+            Blocks = held.Blocks,
+            Bytes = held.Bytes,
+        }));
+        return report;
+    }
+}

@@ -1,0 +1,124 @@
+using System.Net.Sockets;
+using Distributed.Cluster;
+using Distributed.Core;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Distributed.Worker;
+
+/// <summary>A worker process: Kestrel, the stage service and the stages, until stopped.</summary>
+public static class WorkerHost
+{
+    /// <summary>Runs a worker until it is cancelled, or (where so configured) its standard input ends.</summary>
+    /// <param name="options">What to offer and where.</param>
+    /// <param name="listening">Called once with the address it listens on, the port filled in.</param>
+    /// <param name="cancellation">Stops it.</param>
+    /// <exception cref="InvalidInputException">An option is wrong.</exception>
+    /// <exception cref="IOException">The address is in use.</exception>
+    public static async Task RunAsync(WorkerOptions options, Action<NodeAddress> listening, CancellationToken cancellation)
+    {
+        var devices = new DeviceInventory(options);
+        if (options.Listen.SocketPath is { } path)
+            RemoveStaleSocket(path);
+
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.Logging.SetMinimumLevel(options.LogLevel);
+        builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
+        builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen));
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.MaxReceiveMessageSize = NodeChannel.MaxMessageBytes;
+            grpc.MaxSendMessageSize = NodeChannel.MaxMessageBytes;
+        });
+        // Signals are the caller's: it cancels. A worker that belongs to a process must not end before it on Ctrl-C.
+        builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
+        builder.Services.AddSingleton(options);
+        builder.Services.AddSingleton(devices);
+        builder.Services.AddSingleton(new LoadedStages(options.Name, devices, options.WatchLease));
+        builder.Services.AddHostedService(services => services.GetRequiredService<LoadedStages>());
+
+        await using var app = builder.Build();
+        app.MapGrpcService<StageServiceEndpoint>();
+        await app.StartAsync(cancellation);
+        listening(BoundAddress(app, options.Listen));
+        if (options.ExitWithInput)
+            _ = StopWithInputAsync(app.Lifetime);
+        using var stop = cancellation.Register(app.Lifetime.StopApplication);
+        await app.WaitForShutdownAsync(CancellationToken.None);
+        if (options.Listen.SocketPath is { } socket)
+            DeleteSocket(socket, withFolder: options.ExitWithInput);
+    }
+
+    // A folder of sockets was made by the process that started the workers, and that process may have been killed.
+    private static void DeleteSocket(string path, bool withFolder)
+    {
+        try
+        {
+            File.Delete(path);
+            if (withFolder)
+                Directory.Delete(Path.GetDirectoryName(path)!);
+        }
+        catch (IOException)
+        {
+            // Another worker's socket is still there, or the folder is gone already.
+        }
+    }
+
+    private static NodeAddress BoundAddress(WebApplication app, NodeAddress wanted)
+    {
+        if (wanted.SocketPath is not null)
+            return wanted;
+        var bound = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+        return NodeAddress.Parse("--listen", new Uri(bound).Authority);
+    }
+
+    // A worker that was killed leaves its socket behind; one that answers is another worker's.
+    private static void RemoveStaleSocket(string path)
+    {
+        if (!File.Exists(path))
+            return;
+        try
+        {
+            using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            socket.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException)
+        {
+            File.Delete(path);
+            return;
+        }
+
+        throw new IOException($"unix:{path} is in use by another process");
+    }
+
+    private sealed class CallerLifetime : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+
+    private static async Task StopWithInputAsync(IHostApplicationLifetime lifetime)
+    {
+        var buffer = new byte[256];
+        await using var input = Console.OpenStandardInput();
+        try
+        {
+            while (await input.ReadAsync(buffer, lifetime.ApplicationStopping) > 0)
+            {
+            }
+        }
+        catch (Exception error) when (error is IOException or OperationCanceledException)
+        {
+        }
+
+        lifetime.StopApplication();
+    }
+}

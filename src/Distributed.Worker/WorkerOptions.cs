@@ -1,0 +1,32 @@
+using Distributed.Cluster;
+using Microsoft.Extensions.Logging;
+
+namespace Distributed.Worker;
+
+/// <summary>What one worker process is told at its start.</summary>
+public sealed record WorkerOptions
+{
+    /// <summary>Where to listen; port 0 lets the system choose.</summary>
+    public NodeAddress Listen { get; init; } = NodeAddress.Parse("--listen", "127.0.0.1:7100");
+
+    /// <summary>The worker's name in placements and messages.</summary>
+    public string Name { get; init; } = Environment.MachineName.ToLowerInvariant();
+
+    /// <summary>The devices to offer, by name.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = ["cpu"];
+
+    /// <summary>What stages may take of a device, bytes; a device that is missing may be filled to what is free at the start.</summary>
+    public IReadOnlyDictionary<string, long> Memory { get; init; } = new Dictionary<string, long>();
+
+    /// <summary>Threads of the CPU device.</summary>
+    public int Threads { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>Stop when standard input ends: the worker belongs to the process that started it and holds the other end.</summary>
+    public bool ExitWithInput { get; init; }
+
+    /// <summary>How long a stage is kept while no coordinator watches it.</summary>
+    public TimeSpan WatchLease { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>What is written to standard error.</summary>
+    public LogLevel LogLevel { get; init; } = LogLevel.Warning;
+}

@@ -1,0 +1,68 @@
+namespace Distributed.Cli.Tests;
+
+public class UsageTests
+{
+    [Theory]
+    [InlineData("a verb is missing")]
+    [InlineData("bench: is no verb; the verbs are run, serve, worker, plan, inspect, tokenize, logits", "bench")]
+    [InlineData("--nope: run has no such flag", "run", "--nope", "Hello!")]
+    [InlineData("-x: run has no such flag", "run", "-x")]
+    [InlineData("there: one word too many; a text of several words goes in quotes", "run", "Hello", "there")]
+    [InlineData("--link is delay=1ms: this flag is not in this version", "run", "--link", "delay=1ms")]
+    [InlineData("--wire is q8_0: is not in this version, only f32 is", "serve", "--wire", "q8_0")]
+    [InlineData("--device is cuda:0: is not in this version, only cpu is", "plan", "--device", "cuda:0")]
+    [InlineData("--data is /tmp: this flag is not in this version", "worker", "--data", "/tmp")]
+    [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
+    [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
+    [InlineData("--listen is here: must be HOST:PORT with a port from 0 to 65535, or unix:/path of at most 100 characters", "worker", "--listen", "here")]
+    public async Task Wrong_usage_is_told_on_stderr_and_exits_with_2(string error, params string[] args)
+    {
+        var result = await Cli.RunAsync(args);
+
+        Assert.Equal(2, result.ExitCode);
+        Assert.Equal("", result.Out);
+        Assert.Equal([$"error: {error}"], result.Errors);
+    }
+
+    [Fact]
+    public async Task All_wrong_flags_are_told_at_once()
+    {
+        var result = await Cli.RunAsync(
+            "run", "--top-p", "7", "--top-k", "x", "--seed", "-1", "--kv-type", "q9", "--stop", "", "-c", "x.yaml", "--workers", "2", "--nope");
+
+        Assert.Equal(2, result.ExitCode);
+        Assert.Equal(
+            [
+                "error: --nope: run has no such flag",
+                "error: --workers: cannot stand beside --cluster, whose workers run already",
+                "error: --kv-type is q9: must be one of f32, f16, q8_0",
+                "error: --top-k is x: must be a whole number of at least 0",
+                "error: --top-p is 7: must be above 0 and at most 1",
+                "error: --seed is -1: must be a whole number from 0 to 18446744073709551615",
+                "error: --stop: must not be empty",
+            ],
+            result.Errors);
+    }
+
+    [Fact]
+    public async Task Help_goes_to_stdout_and_lists_only_verbs_that_exist()
+    {
+        var result = await Cli.RunAsync("--help");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal("", result.Error);
+        var verbs = result.Out[result.Out.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n')
+            .Where(line => line.StartsWith("  ", StringComparison.Ordinal)).Select(line => line.Trim().Split(' ')[0]);
+        Assert.Equal(["run", "serve", "worker", "plan", "inspect", "tokenize", "logits"], verbs);
+    }
+
+    [Fact]
+    public async Task Help_of_a_verb_shows_no_flag_that_is_not_in_this_version()
+    {
+        var result = await Cli.RunAsync("run", "--help");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("--temperature", result.Out);
+        Assert.DoesNotContain("--link", result.Out);
+    }
+}

@@ -1,0 +1,104 @@
+using Distributed.Coordinator.Sessions;
+using Distributed.Core.Sampling;
+using Distributed.Grains;
+
+namespace Distributed.Coordinator.Tests.Sessions;
+
+public sealed class SessionTests
+{
+    private static readonly KvLayout Layout = new("p", 3, [new("w0", "cpu", 0, 3, 1000), new("w1", "cuda:0", 3, 8, 2000)]);
+    private static readonly SamplingOptions Greedy = new() { Temperature = 0 };
+
+    [Fact]
+    public void A_longer_prompt_reuses_all_that_is_cached()
+    {
+        var session = new Session("a", 1, kept: true);
+        Assert.Equal(0, session.Begin([1, 2, 3], Greedy));
+        session.Append(4);
+        session.Cached(4);
+
+        Assert.Equal(4, session.Begin([1, 2, 3, 4, 5, 6], Greedy));
+    }
+
+    [Fact]
+    public void A_prompt_that_differs_reuses_what_comes_before_the_difference()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3, 4], Greedy);
+        session.Cached(4);
+
+        Assert.Equal(2, session.Begin([1, 2, 9, 4, 5], Greedy));
+        Assert.Equal([1, 2, 9, 4, 5], session.CopyTokens(0, 10));
+    }
+
+    [Fact]
+    public void The_same_prompt_computes_its_last_token_again()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3], Greedy);
+        session.Cached(3);
+
+        Assert.Equal(2, session.Begin([1, 2, 3], Greedy));
+    }
+
+    [Fact]
+    public void Tokens_not_yet_in_the_KV_cache_are_not_reused()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3], Greedy);
+        session.Cached(2);
+
+        Assert.Equal(2, session.Begin([1, 2, 3, 4], Greedy));
+    }
+
+    [Fact]
+    public void A_record_says_for_each_stage_what_lies_there()
+    {
+        var session = new Session("a", 7, kept: true);
+        session.Begin([.. Enumerable.Range(0, 33)], Greedy);
+        session.Cached(33);
+
+        var record = session.TakeChanges(Layout, out var from);
+
+        Assert.Equal(0, from);
+        Assert.Equal(33, record.Tokens.Length);
+        Assert.Equal(("p", 3L, 7L, SessionState.Running), (record.Pipeline, record.Epoch, record.Sequence, record.State));
+        Assert.Equal(
+            [("w0", "cpu", 0, 3, 33, 2, 2000L), ("w1", "cuda:0", 3, 8, 33, 2, 4000L)],
+            record.Stages.Select(s => (s.Worker, s.Device, s.FirstLayer, s.EndLayer, s.KvTokens, s.KvBlocks, s.KvBytes)));
+    }
+
+    [Fact]
+    public void A_record_has_only_the_tokens_that_are_new_since_the_last()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3], Greedy);
+        session.TakeChanges(Layout, out _);
+        session.Append(4);
+
+        var second = session.TakeChanges(Layout, out var from);
+        Assert.Equal(3, from);
+        Assert.Equal([4], second.Tokens.AsEnumerable());
+
+        session.Cached(4);
+        session.Begin([1, 9], Greedy);
+        var third = session.TakeChanges(Layout, out from);
+        Assert.Equal(1, from);
+        Assert.Equal([9], third.Tokens.AsEnumerable());
+        Assert.True(third.Revision > second.Revision);
+    }
+
+    [Fact]
+    public void After_the_end_no_stage_holds_anything()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3], Greedy);
+        session.Cached(3);
+        session.End();
+
+        var record = session.TakeChanges(Layout, out _);
+
+        Assert.Equal(SessionState.Ended, record.State);
+        Assert.All(record.Stages, stage => Assert.Equal((0, 0, 0L), (stage.KvTokens, stage.KvBlocks, stage.KvBytes)));
+    }
+}

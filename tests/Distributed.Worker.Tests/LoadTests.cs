@@ -1,0 +1,85 @@
+using Distributed.Cluster.Protocol;
+using Google.Protobuf;
+
+namespace Distributed.Worker.Tests;
+
+public class LoadTests
+{
+    private static readonly Dictionary<string, (Action<LoadRequest> Change, FailureCode Code, string[] Mentions)> Cases = new()
+    {
+        ["version"] = (request => request.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["99", "1"]),
+        ["hash"] = (request => request.ModelHash = ByteString.CopyFrom(new byte[32]), FailureCode.ModelMismatch, ["0000000000", "the coordinator has"]),
+        ["missing file"] = (request => request.ModelPath = "/nowhere/model.gguf", FailureCode.ModelUnreadable, ["/nowhere/model.gguf"]),
+        ["device"] = (request => request.Device = "cuda:0", FailureCode.UnknownDevice, ["cuda:0", "cpu"]),
+        ["layers"] = (request => request.EndLayer = 9, FailureCode.BadFrame, ["[0, 9)", "8"]),
+        ["context"] = (request => request.Context = 1 << 30, FailureCode.BadFrame, ["1073741824", "512"]),
+        ["batch"] = (request => request.MaxBatchTokens = int.MaxValue, FailureCode.BadFrame, ["2147483647"]),
+        ["kv type"] = (request => request.KvType = "q2", FailureCode.BadFrame, ["q2", "f16"]),
+        ["next"] = (request => request.NumStages = 2, FailureCode.BadFrame, ["next_address"]),
+        ["memory"] = (request => request.KvBlocks = 1 << 20, FailureCode.OutOfMemory, ["GiB", "64 MiB"]),
+    };
+
+    public static TheoryData<string> Refusals => [.. Cases.Keys];
+
+    [Theory]
+    [MemberData(nameof(Refusals))]
+    public async Task Load_that_cannot_be_done_is_refused_with_its_numbers(string what)
+    {
+        var (change, code, mentions) = Cases[what];
+        await using var worker = await RunningWorker.StartAsync(
+            new WorkerOptions { Name = "w", Threads = 1, Memory = new Dictionary<string, long> { ["cpu"] = 64 << 20 } });
+        var request = RunningWorker.WholeModel();
+        change(request);
+
+        var failure = (await worker.LoadAsync(request)).Failure;
+
+        Assert.True(failure is not null, $"{what} was accepted");
+        Assert.Equal(code, failure.Code);
+        Assert.All(mentions, mention => Assert.Contains(mention, failure.Message, StringComparison.Ordinal));
+        Assert.Equal(0, (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed);
+    }
+
+    [Fact]
+    public async Task Loaded_stage_accounts_for_the_memory_it_reserved()
+    {
+        await using var worker = await RunningWorker.StartAsync();
+
+        var loaded = (await worker.LoadAsync(RunningWorker.WholeModel())).Loaded;
+
+        Assert.NotNull(loaded);
+        var account = loaded.Weights + loaded.LmHead + loaded.KvCache + loaded.Activations + loaded.Scratch;
+        var reserved = (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed;
+        Assert.InRange(account, reserved * 0.97, reserved * 1.03);
+        // 8 layers, keys and values, 4 blocks of 32 tokens, 128 values of 2 bytes.
+        Assert.Equal(8 * 2 * 4 * 32 * 128 * 2, loaded.KvCache);
+    }
+
+    [Fact]
+    public async Task Unload_gives_the_memory_back()
+    {
+        await using var worker = await RunningWorker.StartAsync();
+        await worker.LoadAsync(RunningWorker.WholeModel());
+
+        var reply = await worker.Client.UnloadAsync(new UnloadRequest { Pipeline = RunningWorker.Pipeline });
+
+        Assert.Equal(1, reply.Stages);
+        Assert.Equal(0, (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed);
+    }
+
+    [Fact]
+    public async Task Stage_nobody_watches_is_unloaded_when_its_lease_ends()
+    {
+        await using var worker = await RunningWorker.StartAsync(
+            new WorkerOptions { Name = "w", Threads = 1, WatchLease = TimeSpan.FromSeconds(1) });
+        await worker.LoadAsync(RunningWorker.WholeModel());
+
+        for (var waited = 0; waited < 100; waited++)
+        {
+            if ((await worker.Client.ReportKvAsync(new KvRequest())).Stages.Count == 0)
+                return;
+            await Task.Delay(100);
+        }
+
+        Assert.Fail("the stage is still there after 10 s");
+    }
+}
