@@ -38,13 +38,16 @@ internal static class UsageErrors
         ];
     }
 
+    private static string AsText(string word) =>
+        word.Contains(' ') || char.IsAsciiDigit(word[1]) ? "; a text that begins with - goes behind --" : "";
+
     private static bool LooksLikeFlag(string word) => word is ['-', _, ..];
 
     private static string Unknown(string word, ParseResult parsed)
     {
         var verb = parsed.CommandResult.Command;
         if (LooksLikeFlag(word))
-            return $"{word}: {(verb is RootCommand ? "there is no such flag" : $"{verb.Name} has no such flag")}";
+            return $"{word}: {(verb is RootCommand ? "there is no such flag" : $"{verb.Name} has no such flag")}{AsText(word)}";
         return verb is RootCommand
             ? $"{word}: is no verb; the verbs are {string.Join(", ", verb.Subcommands.Select(command => command.Name))}"
             : $"{word}: one word too many; a text of several words goes in quotes";

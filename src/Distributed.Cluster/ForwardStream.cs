@@ -19,6 +19,7 @@ public sealed class ForwardStream : IAsyncDisposable
     private readonly CancellationTokenSource _ending;
     private readonly string _peer;
     private readonly int _stage;
+    private int _disposed;
 
     private ForwardStream(
         GrpcChannel channel, AsyncDuplexStreamingCall<StageFrame, StageReply> call, CancellationTokenSource ending, string peer, int stage)
@@ -54,7 +55,7 @@ public sealed class ForwardStream : IAsyncDisposable
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             patience.CancelAfter(HelloTimeoutPerStage * stagesFromHere);
             var client = new StageService.StageServiceClient(channel);
-            var offset = await NodeClock.OffsetToAsync(client, patience.Token);
+            var offset = await NodeClock.OffsetToAsync(address, client, patience.Token);
 
             call = client.Forward(cancellationToken: ending.Token);
             await call.RequestStream.WriteAsync(new StageFrame { Hello = hello }, patience.Token);
@@ -96,6 +97,8 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <summary>Ends the stream; the chain behind it ends too.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) == 1)
+            return;
         try
         {
             await _call.RequestStream.CompleteAsync().WaitAsync(CloseTimeout);

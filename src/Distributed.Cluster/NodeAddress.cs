@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Text;
 using Distributed.Core;
 
 namespace Distributed.Cluster;
@@ -22,6 +23,10 @@ public sealed record NodeAddress
     /// <summary>The socket's path; null for TCP.</summary>
     public string? SocketPath { get; private init; }
 
+    /// <summary>Whether it can only be this machine: a Unix socket or a loopback address.</summary>
+    public bool IsThisMachine =>
+        SocketPath is not null || Host == "localhost" || (IPAddress.TryParse(Host, out var address) && IPAddress.IsLoopback(address));
+
     /// <summary>Reads an address.</summary>
     /// <param name="key">What the address is called where it was written, for the error.</param>
     /// <param name="text">The address as written.</param>
@@ -30,7 +35,7 @@ public sealed record NodeAddress
         TryParse(text) ?? throw new InvalidInputException(key, text, Rule);
 
     /// <summary>The rule an address follows, for errors.</summary>
-    public const string Rule = "must be HOST:PORT with a port from 0 to 65535, or unix:/path of at most 100 characters";
+    public const string Rule = "must be HOST:PORT with a port from 0 to 65535, or unix:/path of at most 100 bytes";
 
     /// <summary>Reads an address; null when it is none.</summary>
     public static NodeAddress? TryParse(string text)
@@ -39,7 +44,7 @@ public sealed record NodeAddress
         {
             // The system allows 104 to 108 bytes for a socket's path.
             var path = text[UnixPrefix.Length..];
-            return path.StartsWith('/') && path.Length <= 100 ? new NodeAddress { SocketPath = path } : null;
+            return path.StartsWith('/') && !path.Contains('\0') && Encoding.UTF8.GetByteCount(path) <= 100 ? new NodeAddress { SocketPath = path } : null;
         }
 
         var colon = text.LastIndexOf(':');

@@ -19,7 +19,8 @@ public static class ClusterPlan
     public static async Task<Placement> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
     {
         var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config.ConnectTimeout, cancellation)));
-        var described = answers.Where(answer => answer.Description is not null).ToDictionary(answer => answer.Name, answer => answer.Description!);
+        var described = answers.Where(answer => answer.Description is not null)
+            .ToDictionary(answer => answer.Name, answer => answer.Description!);
         // One silent worker can be left out; with none at all, why they are silent says more than that nothing fits.
         if (described.Count == 0 && answers.FirstOrDefault(answer => answer.Failure is not null).Failure is { } failure)
             throw failure;
@@ -54,7 +55,8 @@ public static class ClusterPlan
         {
             throw new StageFailureException(
                 FailureCode.ProtocolMismatch,
-                $"speaks protocol version {description.ProtocolVersion}, this coordinator speaks {ProtocolVersion.Current}; run the same version on both",
+                $"speaks protocol version {description.ProtocolVersion}, this coordinator speaks {ProtocolVersion.Current}; "
+                + "run the same program on both",
                 $"{worker.Name} ({worker.Address})");
         }
 

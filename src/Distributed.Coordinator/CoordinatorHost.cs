@@ -10,7 +10,9 @@ using Distributed.Grains;
 
 namespace Distributed.Coordinator;
 
-/// <summary>A coordinator at work: a model spread over workers, ready for requests. What the command line and the HTTP API stand on.</summary>
+/// <summary>
+/// A coordinator at work: a model spread over workers, ready for requests. What the command line and the HTTP API stand on.
+/// </summary>
 public sealed class CoordinatorHost : IAsyncDisposable
 {
     // One coordinator runs one pipeline.
@@ -86,7 +88,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         {
             if (pipeline is not null)
                 await pipeline.DisposeAsync();
-            await starting.ContinueWith(done => done.IsCompletedSuccessfully ? done.Result.DisposeAsync().AsTask() : Task.CompletedTask, TaskScheduler.Default).Unwrap();
+            await StopAsync(starting);
             model.Dispose();
             throw;
         }
@@ -98,9 +100,9 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <exception cref="InvalidInputException">The model file has no chat template, or one that is not known.</exception>
     public int[] EncodeChat(IReadOnlyList<ChatMessage> messages)
     {
-        var ids = Tokenizer.Encode(ChatTemplate.FromModel(Model.Metadata).Render(messages), special: true, addBosEos: true);
-        // Behind the end of a text there would be nothing to answer.
-        return Tokenizer.AddsEos && ids[^1] == Tokenizer.EosId ? ids[..^1] : ids;
+        var ids = Tokenizer.Encode(ChatTemplate.FromModel(Model.Metadata).Render(messages), special: true);
+        // A template may write BOS down itself.
+        return Tokenizer is { AddsBos: true, BosId: { } bos } && ids.FirstOrDefault(-1) != bos ? [bos, .. ids] : ids;
     }
 
     /// <summary>Prepares an answer in text. The parameters and errors are those of <see cref="Scheduler.Generate"/>.</summary>
@@ -136,6 +138,18 @@ public sealed class CoordinatorHost : IAsyncDisposable
         await _recorder.DisposeAsync();
         await _silo.DisposeAsync();
         Model.Dispose();
+    }
+
+    private static async Task StopAsync(Task<LocalSilo> starting)
+    {
+        try
+        {
+            await (await starting).DisposeAsync();
+        }
+        catch
+        {
+            // It has not come up, and what went wrong first is being thrown already.
+        }
     }
 
     private static KvLayout LayoutOf(Pipeline pipeline, ModelConfig model) => new(

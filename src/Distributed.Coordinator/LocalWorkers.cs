@@ -84,6 +84,11 @@ public sealed class LocalWorkers : IAsyncDisposable
             catch (TimeoutException)
             {
                 worker.Kill(entireProcessTree: true);
+                await worker.WaitForExitAsync();
+            }
+            catch (InvalidOperationException)
+            {
+                // It ended in between.
             }
 
             worker.Dispose();
@@ -94,9 +99,9 @@ public sealed class LocalWorkers : IAsyncDisposable
         {
             Directory.Delete(_folder, recursive: true);
         }
-        catch (DirectoryNotFoundException)
+        catch (IOException)
         {
-            // The last worker has cleared it away.
+            // The last worker has cleared it away, or is at it.
         }
     }
 

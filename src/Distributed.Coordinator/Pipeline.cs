@@ -7,15 +7,8 @@ using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
 using Grpc.Core;
-using Grpc.Net.Client;
 
 namespace Distributed.Coordinator;
-
-/// <summary>How far a stage has loaded.</summary>
-/// <param name="Stage">The stage's index.</param>
-/// <param name="BytesReady">Bytes of weights ready.</param>
-/// <param name="BytesTotal">Bytes of weights in all; 0 until known.</param>
-public sealed record LoadingProgress(int Stage, long BytesReady, long BytesTotal);
 
 /// <summary>
 /// The stages of one placement, loaded and connected. Steps go into stage 0, results come back from the last stage, and every
@@ -28,8 +21,9 @@ public sealed class Pipeline : IAsyncDisposable
     // A chunk of prefill of a large model on a slow CPU takes minutes; a dead worker is noticed long before, by its stream.
     private static readonly TimeSpan StepTimeout = TimeSpan.FromMinutes(15);
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan NeighbourPatience = TimeSpan.FromMilliseconds(300);
 
-    private readonly Dictionary<string, GrpcChannel> _channels = [];
+    private readonly WorkerConnections _workers;
     private readonly ConcurrentDictionary<long, TaskCompletionSource<StepResult>> _steps = new();
     private readonly ConcurrentDictionary<long, TaskCompletionSource> _releases = new();
     private readonly Channel<Order> _orders = Channel.CreateBounded<Order>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
@@ -45,6 +39,7 @@ public sealed class Pipeline : IAsyncDisposable
         Placement = placement;
         Epoch = epoch;
         _connectTimeout = connectTimeout;
+        _workers = new WorkerConnections(placement, connectTimeout);
         Name = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
     }
 
@@ -82,8 +77,7 @@ public sealed class Pipeline : IAsyncDisposable
         var pipeline = new Pipeline(placement, epoch, config.ConnectTimeout);
         try
         {
-            var loading = placement.Stages.Select(stage => pipeline.LoadAsync(model, config, stage, progress, cancellation)).ToArray();
-            pipeline.Memory = await Task.WhenAll(loading);
+            pipeline.Memory = await pipeline.LoadAsync(model, config, progress, cancellation);
             await pipeline.ConnectAsync(model, cancellation);
             return pipeline;
         }
@@ -129,25 +123,7 @@ public sealed class Pipeline : IAsyncDisposable
 
     /// <summary>Asks the workers what the KV cache of each stage holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
-    public async Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation)
-    {
-        var reports = new List<StageKv>();
-        foreach (var stage in Placement.Stages.DistinctBy(stage => stage.Address.ToString()))
-        {
-            try
-            {
-                var report = await ClientOf(stage).ReportKvAsync(
-                    new KvRequest { Pipeline = Name }, deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellation);
-                reports.AddRange(report.Stages);
-            }
-            catch (RpcException error)
-            {
-                throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
-            }
-        }
-
-        return [.. reports.OrderBy(report => report.Stage)];
-    }
+    public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(Name, cancellation);
 
     /// <summary>Ends the streams and unloads the stages.</summary>
     public async ValueTask DisposeAsync()
@@ -156,81 +132,59 @@ public sealed class Pipeline : IAsyncDisposable
         _orders.Writer.TryComplete();
         if (_forward is not null)
             await _forward.DisposeAsync();
-        foreach (var stage in Placement.Stages.DistinctBy(stage => stage.Address.ToString()))
-        {
-            try
-            {
-                await ClientOf(stage).UnloadAsync(new UnloadRequest { Pipeline = Name }, deadline: DateTime.UtcNow + CallTimeout);
-            }
-            catch (RpcException)
-            {
-                // A worker that is gone has nothing left to unload.
-            }
-        }
-
+        await _workers.UnloadAsync(Name);
         await _stopping.CancelAsync();
         await Task.WhenAll(_tasks).WaitAsync(CallTimeout).ContinueWith(_ => { }, TaskScheduler.Default);
-        foreach (var channel in _channels.Values)
-            channel.Dispose();
+        _workers.Dispose();
         _stopping.Dispose();
     }
 
-    private async Task<StageMemory> LoadAsync(
-        ModelFile model, ClusterConfig config, StagePlacement stage, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
+    private async Task<StageMemory[]> LoadAsync(
+        ModelFile model, ClusterConfig config, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
     {
-        var spec = stage.Spec;
-        var request = new LoadRequest
+        using var refused = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var loading = Placement.Stages.Select(LoadAndWatchAsync).ToList();
+        // Once one stage is refused, the others need not go on reading their weights.
+        await foreach (var stage in Task.WhenEach(loading))
         {
-            ProtocolVersion = ProtocolVersion.Current,
-            Pipeline = Name,
-            Epoch = Epoch,
-            Stage = stage.Index,
-            NumStages = Placement.Stages.Count,
-            ModelPath = stage.ModelPath,
-            ModelHash = Google.Protobuf.ByteString.CopyFrom(model.Hash),
-            Device = stage.Device,
-            FirstLayer = spec.FirstLayer,
-            EndLayer = spec.EndLayer,
-            Context = config.ContextFor(model.Config),
-            MaxBatchTokens = spec.MaxBatchTokens,
-            KvType = spec.KvType.ToName(),
-            KvBlocks = spec.KvBlocks,
-            NextAddress = spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
-        };
-        try
-        {
-            using var call = ClientOf(stage).Load(request, cancellationToken: cancellation);
-            await foreach (var update in call.ResponseStream.ReadAllAsync(cancellation))
-            {
-                if (update.Failure is { } failure)
-                    throw new StageFailureException(failure);
-                if (update.Loaded is { } loaded)
-                {
-                    progress?.Report(new LoadingProgress(stage.Index, update.BytesTotal, update.BytesTotal));
-                    return new StageMemory(loaded.Weights, loaded.LmHead, loaded.KvCache, loaded.Activations, loaded.Scratch);
-                }
-
-                progress?.Report(new LoadingProgress(stage.Index, update.BytesReady, update.BytesTotal));
-            }
-        }
-        catch (RpcException error)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
+            if (!stage.IsCompletedSuccessfully)
+                await refused.CancelAsync();
         }
 
-        throw new StageFailureException(FailureCode.HopLost, "stopped loading without a word", stage.Worker, stage.Index);
+        var failed = loading.Where(stage => stage.IsFaulted).ToList();
+        return failed.Count == 0 ? await Task.WhenAll(loading) : throw failed[0].Exception!.InnerException!;
+
+        async Task<StageMemory> LoadAndWatchAsync(StagePlacement stage)
+        {
+            var memory = await _workers.LoadAsync(RequestFor(stage, model, config), stage, progress, refused.Token);
+            // At once: a worker keeps a stage that nobody watches for a while only.
+            await WatchAsync(stage, refused.Token);
+            return memory;
+        }
     }
+
+    private LoadRequest RequestFor(StagePlacement stage, ModelFile model, ClusterConfig config) => new()
+    {
+        ProtocolVersion = ProtocolVersion.Current,
+        Pipeline = Name,
+        Epoch = Epoch,
+        Stage = stage.Index,
+        NumStages = Placement.Stages.Count,
+        ModelPath = stage.ModelPath,
+        ModelHash = Google.Protobuf.ByteString.CopyFrom(model.Hash),
+        Device = stage.Device,
+        FirstLayer = stage.Spec.FirstLayer,
+        EndLayer = stage.Spec.EndLayer,
+        Context = config.ContextFor(model.Config),
+        MaxBatchTokens = stage.Spec.MaxBatchTokens,
+        KvType = stage.Spec.KvType.ToName(),
+        KvBlocks = stage.Spec.KvBlocks,
+        Worker = stage.Worker,
+        NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
+    };
 
     private async Task ConnectAsync(ModelFile model, CancellationToken cancellation)
     {
-        foreach (var stage in Placement.Stages)
-        {
-            var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _tasks.Add(WatchAsync(stage, started));
-            await started.Task.WaitAsync(_connectTimeout, cancellation);
-        }
-
         var hello = new Hello
         {
             ProtocolVersion = ProtocolVersion.Current,
@@ -244,11 +198,30 @@ public sealed class Pipeline : IAsyncDisposable
         _tasks.Add(SendAsync(_forward));
         try
         {
-            _returnClockOffsetNs = await NodeClock.OffsetToAsync(ClientOf(Placement.Stages[^1]), cancellation);
+            _returnClockOffsetNs = await NodeClock.OffsetToAsync(Placement.Stages[^1].Address, _workers.ClientOf(Placement.Stages[^1]), cancellation);
         }
         catch (RpcException error)
         {
             throw StageFailureException.From(error, FailureCode.HopLost, Placement.Stages[^1].Worker, Placement.Stages.Count - 1);
+        }
+    }
+
+    private async Task WatchAsync(StagePlacement stage, CancellationToken cancellation)
+    {
+        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_tasks)
+        {
+            _tasks.Add(WatchAsync(stage, started));
+        }
+
+        try
+        {
+            await started.Task.WaitAsync(_connectTimeout, cancellation);
+        }
+        catch (TimeoutException error)
+        {
+            throw new StageFailureException(
+                FailureCode.HopLost, $"does not answer within {_connectTimeout.TotalSeconds} s", stage.Worker, stage.Index, error);
         }
     }
 
@@ -274,7 +247,7 @@ public sealed class Pipeline : IAsyncDisposable
         }
         catch (StageFailureException error)
         {
-            Fail(error.Failure);
+            await FailAsync(error.Failure);
         }
         catch (OperationCanceledException)
         {
@@ -286,7 +259,7 @@ public sealed class Pipeline : IAsyncDisposable
         try
         {
             var request = new WatchRequest { Pipeline = Name, Epoch = Epoch, Stage = stage.Index };
-            using var call = ClientOf(stage).Watch(request, cancellationToken: _stopping.Token);
+            using var call = _workers.ClientOf(stage).Watch(request, cancellationToken: _stopping.Token);
             await foreach (var stageEvent in call.ResponseStream.ReadAllAsync(_stopping.Token))
             {
                 switch (stageEvent.EventCase)
@@ -306,12 +279,14 @@ public sealed class Pipeline : IAsyncDisposable
 
                         break;
                     case StageEvent.EventOneofCase.Failure:
-                        Fail(stageEvent.Failure);
+                        _ = FailAsync(stageEvent.Failure);
                         break;
                 }
             }
 
-            Fail(new Failure { Code = FailureCode.HopLost, Message = "the worker let go of the stage", Worker = stage.Worker, Stage = stage.Index });
+            var ended = new StageFailureException(FailureCode.HopLost, "the worker let go of the stage", stage.Worker, stage.Index);
+            started.TrySetException(ended);
+            await FailAsync(ended.Failure);
         }
         catch (Exception error) when (error is RpcException or OperationCanceledException)
         {
@@ -336,9 +311,19 @@ public sealed class Pipeline : IAsyncDisposable
         completion.TrySetResult(result);
     }
 
+    // A worker that dies takes its neighbours' streams along, and they may say so first. The end of its own watch names it, so
+    // what others say of a lost hop waits for that a moment.
+    private async Task FailAsync(Failure failure)
+    {
+        if (failure.Code is FailureCode.HopLost or FailureCode.NextUnreachable)
+            await Task.WhenAny(Failed, Task.Delay(NeighbourPatience));
+        Fail(failure);
+    }
+
     private void Fail(Failure failure)
     {
         _failed.TrySetResult(failure);
+        _orders.Writer.TryComplete();
         var error = new StageFailureException(_failed.Task.Result);
         foreach (var key in _steps.Keys)
         {
@@ -385,17 +370,6 @@ public sealed class Pipeline : IAsyncDisposable
     {
         await task;
         return true;
-    }
-
-    private StageService.StageServiceClient ClientOf(StagePlacement stage)
-    {
-        lock (_channels)
-        {
-            var address = stage.Address.ToString();
-            if (!_channels.TryGetValue(address, out var channel))
-                _channels[address] = channel = NodeChannel.Open(stage.Address, _connectTimeout);
-            return new StageService.StageServiceClient(channel);
-        }
     }
 
     private sealed record Order(Step? Step, TaskCompletionSource<StepResult>? Completion, Release? Release);

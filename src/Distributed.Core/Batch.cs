@@ -6,37 +6,46 @@ namespace Distributed.Core;
 /// <param name="Count">Tokens; at least one.</param>
 /// <param name="Offset">Where the slice begins in the batch, in tokens.</param>
 /// <param name="BlockTable">The sequence's blocks on this stage, enough for Start + Count tokens; position p lies in entry p / block length.</param>
-public sealed record BatchSlice(long Sequence, int Start, int Count, int Offset, IReadOnlyList<int> BlockTable);
+public readonly record struct BatchSlice(long Sequence, int Start, int Count, int Offset, IReadOnlyList<int> BlockTable);
 
-/// <summary>What goes through a stage in one step: tokens of one or many sequences, slice after slice.</summary>
-public sealed class Batch
+/// <summary>
+/// What goes through a stage in one step: tokens of one or many sequences, slice after slice. One object serves all steps of a
+/// stage, so that a step makes no garbage.
+/// </summary>
+/// <param name="maxTokens">The most tokens in a step.</param>
+public sealed class Batch(int maxTokens)
 {
-    /// <param name="slices">The slices, in order, without gaps.</param>
-    /// <param name="tokens">The token ids, [tokens].</param>
-    /// <param name="outputs">Indices into the batch of the tokens whose logits are wanted, ascending; empty for none.</param>
-    public Batch(IReadOnlyList<BatchSlice> slices, int[] tokens, int[] outputs)
-    {
-        Slices = slices;
-        Tokens = tokens;
-        Outputs = outputs;
-        Positions = new int[tokens.Length];
-        foreach (var slice in slices)
-            for (var i = 0; i < slice.Count; i++)
-                Positions[slice.Offset + i] = slice.Start + i;
-    }
+    private readonly int[] _tokens = new int[maxTokens];
+    private readonly int[] _positions = new int[maxTokens];
+    private readonly int[] _outputs = new int[maxTokens];
+    private int _outputCount;
 
-    /// <summary>The slices, in order.</summary>
-    public IReadOnlyList<BatchSlice> Slices { get; }
+    /// <summary>The slices, in order, without gaps. Filled by whoever calls <see cref="Set"/>, before the call.</summary>
+    public List<BatchSlice> Slices { get; } = [];
 
     /// <summary>Token ids, [tokens].</summary>
-    public int[] Tokens { get; }
+    public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, Count);
 
     /// <summary>Position of each token within its sequence, [tokens].</summary>
-    public int[] Positions { get; }
+    public ReadOnlySpan<int> Positions => _positions.AsSpan(0, Count);
 
-    /// <summary>Indices of the tokens whose logits the last stage computes.</summary>
-    public int[] Outputs { get; }
+    /// <summary>Indices of the tokens whose logits the last stage computes, ascending.</summary>
+    public ReadOnlySpan<int> Outputs => _outputs.AsSpan(0, _outputCount);
 
     /// <summary>Tokens in the batch.</summary>
-    public int Count => Tokens.Length;
+    public int Count { get; private set; }
+
+    /// <summary>Sets the tokens of the next step.</summary>
+    /// <param name="tokens">The token ids, as many as the slices have together.</param>
+    /// <param name="outputs">Indices into the batch of the tokens whose logits are wanted, ascending; empty for none.</param>
+    /// <exception cref="ArgumentException">There are more than the batch has room for.</exception>
+    public void Set(ReadOnlySpan<int> tokens, ReadOnlySpan<int> outputs)
+    {
+        tokens.CopyTo(_tokens);
+        outputs.CopyTo(_outputs);
+        (Count, _outputCount) = (tokens.Length, outputs.Length);
+        foreach (var slice in Slices)
+            for (var i = 0; i < slice.Count; i++)
+                _positions[slice.Offset + i] = slice.Start + i;
+    }
 }

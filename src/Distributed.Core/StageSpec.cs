@@ -14,6 +14,9 @@ namespace Distributed.Core;
 public sealed record StageSpec(
     int FirstLayer, int EndLayer, bool HasEmbedding, bool HasHead, int MaxBatchTokens, KvType KvType, int KvBlocks)
 {
+    /// <summary>The most that <see cref="MaxBatchTokens"/> may be.</summary>
+    public const int LargestBatch = 8192;
+
     /// <summary>Tokens per block of the KV cache.</summary>
     public const int KvBlockTokens = 32;
 

@@ -16,6 +16,9 @@ public sealed unsafe class CpuBackend : Backend
     private AlignedMemory _scratch = new(0);
     private int _scratchRows;
     private int _scratchColumns;
+    private int _touched;
+
+    private const int PageBytes = 4096;
 
     /// <summary>The most matrices in one <see cref="NormMatMul"/>.</summary>
     public const int MaxProducts = 8;
@@ -38,8 +41,15 @@ public sealed unsafe class CpuBackend : Backend
     /// <inheritdoc/>
     public override long ScratchBytes => _scratch.Bytes;
 
-    /// <inheritdoc/>
-    public override Weight Load(Tensor tensor) => new CpuWeight(tensor, MatMulKernels.Find(tensor.Type, _instructions));
+    /// <summary>Finds the kernel for the tensor and reads a byte of each of its pages, so that they are in memory when the first step runs.</summary>
+    public override Weight Load(Tensor tensor)
+    {
+        var sum = 0;
+        for (var at = 0L; at < tensor.Bytes; at += PageBytes)
+            sum += tensor.Data[at];
+        Volatile.Write(ref _touched, sum);
+        return new CpuWeight(tensor, MatMulKernels.Find(tensor.Type, _instructions));
+    }
 
     /// <inheritdoc/>
     public override Activations Allocate(int rows, int columns) => new CpuActivations(rows, columns);

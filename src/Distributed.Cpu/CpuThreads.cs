@@ -3,13 +3,6 @@ using System.Runtime.ExceptionServices;
 
 namespace Distributed.Cpu;
 
-/// <summary>A piece of work in independent chunks; a local variable of the caller, shared with the threads by address.</summary>
-internal interface IParallelWork
-{
-    /// <summary>Does one chunk. Called from several threads at once, once for each chunk.</summary>
-    void Run(int chunk);
-}
-
 /// <summary>
 /// A few threads that share the chunks of one piece of work at a time. The caller works too, and waits only for chunks that are
 /// being worked on: a thread that wakes up late finds nothing left and delays nobody. Threads spin for some microseconds between
@@ -17,7 +10,7 @@ internal interface IParallelWork
 /// </summary>
 public sealed unsafe class CpuThreads : IDisposable
 {
-    private const int SpinsBeforeSleep = 300;
+    private const int SpinsBeforeSleep = 120;
     private static readonly TimeSpan LongestSleep = TimeSpan.FromSeconds(5);
 
     private readonly Thread[] _threads;

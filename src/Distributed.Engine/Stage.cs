@@ -88,7 +88,8 @@ public sealed class Stage : IDisposable
         Span<float> result)
     {
         CheckStep(slices, tokens, outputs, hidden.Length, result.Length);
-        _work.Batch = new Batch(KvCache.Extend(slices), tokens.ToArray(), outputs.ToArray());
+        KvCache.Extend(slices, _work.Batch.Slices);
+        _work.Batch.Set(tokens, outputs);
         if (Spec.HasEmbedding)
             _model.Embed(_work);
         else

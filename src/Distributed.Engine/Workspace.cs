@@ -11,6 +11,7 @@ internal sealed class Workspace : IDisposable
     {
         Backend = backend;
         Shape = shape;
+        Batch = new Batch(spec.MaxBatchTokens);
         var buffers = StageBuffers.For(config, spec);
         try
         {
@@ -48,7 +49,7 @@ internal sealed class Workspace : IDisposable
     public KvStore Kv { get; } = null!;
 
     /// <summary>The step under way.</summary>
-    public Batch Batch { get; set; } = new([], [], []);
+    public Batch Batch { get; }
 
     /// <summary>[tokens, HiddenSize]; every layer adds to it.</summary>
     public Activations Hidden { get; }

@@ -2,6 +2,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Cpu;
+using Distributed.Gpu;
 
 namespace Distributed.Worker;
 
@@ -28,7 +29,7 @@ public sealed class DeviceInventory
             if (_devices.ContainsKey(name))
                 errors.Add(new InputError("--devices", name, "is named twice"));
             else if (!Kinds.TryGetValue(name.Split(':')[0], out var open) || (name.Contains(':') && name.StartsWith("cpu", StringComparison.Ordinal)))
-                errors.Add(new InputError("--devices", name, $"must be one of {string.Join(", ", Kinds.Keys)} in this version"));
+                errors.Add(new InputError("--devices", name, $"must be {string.Join(" or ", Kinds.Keys)} in this version{Cards()}"));
             else
                 _devices[name] = open(name, options);
         }
@@ -55,6 +56,14 @@ public sealed class DeviceInventory
             ? device
             : throw new StageFailureException(
                 FailureCode.UnknownDevice, $"there is no device {name} here, only {string.Join(", ", _devices.Keys)}", worker, stage);
+
+    private static string Cards()
+    {
+        var cards = GpuDevices.Find();
+        return cards.Count == 0
+            ? "; no graphics card is found here"
+            : $"; found here but not used yet: {string.Join(", ", cards.Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})"))}";
+    }
 
     private static Device OpenCpu(string name, WorkerOptions options) => new(
         name,

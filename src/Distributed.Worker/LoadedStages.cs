@@ -34,6 +34,13 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
         {
             await RemoveOldAsync(request);
             var runner = await Task.Run(() => Load(request, progress, owned, cancellation), cancellation);
+            if (cancellation.IsCancellationRequested)
+            {
+                // Nobody would ever ask to unload it.
+                await runner.DisposeAsync();
+                throw new OperationCanceledException(cancellation);
+            }
+
             _stages[(request.Pipeline, request.Stage)] = runner;
             return runner;
         }
@@ -100,15 +107,25 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
         {
             foreach (var (key, runner) in _stages)
             {
-                if (runner.Watch.Unwatched > watchLease && _stages.TryRemove(new(key, runner)))
+                if (runner.Watch.Unwatched <= watchLease || !_stages.TryRemove(new(key, runner)))
+                    continue;
+                try
+                {
                     await runner.DisposeAsync();
+                }
+#pragma warning disable CA1031 // One stage that does not end well must not keep the others for ever.
+                catch (Exception error)
+#pragma warning restore CA1031
+                {
+                    await Console.Error.WriteLineAsync($"stage {key.Stage} of pipeline {key.Pipeline} did not unload: {error.Message}");
+                }
             }
         }
     }
 
     private async Task RemoveOldAsync(LoadRequest request)
     {
-        StageIdentity.CheckVersion(request.ProtocolVersion, "the coordinator", name, request.Stage);
+        StageIdentity.CheckVersion(request.ProtocolVersion, "the coordinator", NameFor(request), request.Stage);
         if (_stages.TryGetValue((request.Pipeline, request.Stage), out var old))
         {
             if (old.Identity.Epoch > request.Epoch)
@@ -124,7 +141,7 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     private StageRunner Load(
         LoadRequest request, IProgress<(long Ready, long Total)> progress, List<IDisposable> owned, CancellationToken cancellation)
     {
-        var device = devices.Find(request.Device, name, request.Stage);
+        var device = devices.Find(request.Device, NameFor(request), request.Stage);
         var model = ModelFile.Open(request.ModelPath);
         owned.Add(model);
         if (!request.ModelHash.Span.SequenceEqual(model.Hash))
@@ -133,22 +150,24 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
                 FailureCode.ModelMismatch,
                 $"{request.ModelPath} is model {Convert.ToHexStringLower(model.Hash)}, the coordinator has {Convert.ToHexStringLower(request.ModelHash.Span)}");
 
-        var spec = StageRequest.ToSpec(request, model.Config, name);
+        var spec = StageRequest.ToSpec(request, model.Config, NameFor(request));
         var forecast = StageMemoryForecast.Forecast(model, spec);
-        var reservation = device.Reserve(forecast.Total, name, request.Stage);
+        var reservation = device.Reserve(forecast.Total, NameFor(request), request.Stage);
         owned.Insert(0, reservation);
         var backend = device.CreateBackend();
         owned.Insert(0, backend);
         var total = forecast.Weights + forecast.LmHead;
         var stage = Stage.Load(model, backend, spec, new BytesReady(progress, total), cancellation);
         var identity = new StageIdentity(
-            request.Pipeline, request.Epoch, request.Stage, request.NumStages, name, request.ModelHash.ToByteArray());
+            request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray());
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
         return new StageRunner(identity, stage, device.Name, next, owned);
     }
 
     private StageFailureException Fail(LoadRequest request, FailureCode code, string message, Exception? inner = null) =>
-        new(code, message, name, request.Stage, inner);
+        new(code, message, NameFor(request), request.Stage, inner);
+
+    private string NameFor(LoadRequest request) => request.Worker is "" ? name : request.Worker;
 
     private sealed class BytesReady(IProgress<(long Ready, long Total)> progress, long total) : IProgress<long>
     {

@@ -7,21 +7,22 @@ namespace Distributed.Worker;
 /// <summary>Holds a load request against the model before anything is allocated by its numbers.</summary>
 public static class StageRequest
 {
-    private const int MaxBatchTokens = 8192;
-
     /// <summary>The stage the request asks for.</summary>
     /// <exception cref="StageFailureException">A number breaks its rule; the message names all that do.</exception>
     public static StageSpec ToSpec(LoadRequest request, ModelConfig model, string worker)
     {
         var errors = new List<string>();
         Require(request.Pipeline.Length is > 0 and <= 100, "pipeline", request.Pipeline.Length, "must have 1 to 100 characters");
+        Require(request.Worker.Length <= 100, "worker", request.Worker.Length, "must have at most 100 characters");
         Require(request.NumStages is > 0 and <= 1024, "num_stages", request.NumStages, "must lie between 1 and 1024");
         Require(request.Stage >= 0 && request.Stage < request.NumStages, "stage", request.Stage, $"must lie below num_stages, {request.NumStages}");
         Require(
             request.FirstLayer >= 0 && request.FirstLayer <= request.EndLayer && request.EndLayer <= model.NumLayers,
             "layers", $"[{request.FirstLayer}, {request.EndLayer})", $"must lie within the model's {model.NumLayers} layers");
         Require(request.Context > 0 && request.Context <= model.ContextLength, "context", request.Context, $"must lie between 1 and {model.ContextLength}");
-        Require(request.MaxBatchTokens is > 0 and <= MaxBatchTokens, "max_batch_tokens", request.MaxBatchTokens, $"must lie between 1 and {MaxBatchTokens}");
+        Require(
+            request.MaxBatchTokens is > 0 and <= StageSpec.LargestBatch,
+            "max_batch_tokens", request.MaxBatchTokens, $"must lie between 1 and {StageSpec.LargestBatch}");
         Require(request.KvBlocks is > 0 and <= 1 << 24, "kv_blocks", request.KvBlocks, $"must lie between 1 and {1 << 24}");
         var kvType = KvTypes.TryParse(request.KvType);
         Require(kvType is not null, "kv_type", request.KvType, "must be f32, f16 or q8_0");

@@ -28,6 +28,7 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly Thread _computing;
     private readonly Task _sending;
     private ForwardStream? _nextStream;
+    private long _lastStep;
     private int _attached;
     private int _disposed;
 
@@ -66,6 +67,7 @@ public sealed class StageRunner : IAsyncDisposable
         Identity.Check(hello);
         if (Interlocked.Exchange(ref _attached, 1) == 1)
             throw Identity.Fail(FailureCode.StageBusy, $"another stream already feeds this stage in epoch {Identity.Epoch}");
+        _lastStep = -1;
         try
         {
             if (_next is null)
@@ -86,40 +88,33 @@ public sealed class StageRunner : IAsyncDisposable
     /// <summary>Lets go of the Forward stream, and with it of the stream to the stage behind.</summary>
     public async Task DetachAsync()
     {
-        if (_nextStream is { } next)
-        {
-            _nextStream = null;
+        if (Interlocked.Exchange(ref _nextStream, null) is { } next)
             await next.DisposeAsync();
-        }
-
         _attached = 0;
     }
 
     /// <summary>Puts a frame into the inbox; waits while it is full.</summary>
-    /// <exception cref="StageFailureException">The frame is neither a step nor a release, or of another epoch.</exception>
+    /// <exception cref="StageFailureException">The frame is neither a step nor a release, of another epoch, or out of order.</exception>
     public ValueTask AcceptAsync(StageFrame frame, string sender, CancellationToken cancellation)
     {
         switch (frame.FrameCase)
         {
             case StageFrame.FrameOneofCase.Step:
                 Identity.CheckEpoch(frame.Step.Epoch, sender);
-                return EnqueueAsync(new StageOrder(frame.Step, null, null, NodeClock.Now), cancellation);
+                if (frame.Step.Step_ <= _lastStep)
+                    throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
+                _lastStep = frame.Step.Step_;
+                return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
             case StageFrame.FrameOneofCase.Release:
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
-                return EnqueueAsync(new StageOrder(null, frame.Release, null, NodeClock.Now), cancellation);
+                return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now), cancellation);
             default:
                 throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
         }
     }
 
-    /// <summary>What the KV cache holds, in order with the steps.</summary>
-    public async Task<StageKv> ReportKvAsync(CancellationToken cancellation)
-    {
-        var report = new TaskCompletionSource<StageKv>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await EnqueueAsync(new StageOrder(null, null, report, NodeClock.Now), cancellation);
-        using var stopped = _stopping.Token.Register(() => report.TrySetException(Unloaded()));
-        return await report.Task.WaitAsync(cancellation);
-    }
+    /// <summary>What the KV cache holds at this moment.</summary>
+    public StageKv ReportKv() => _computation.ReportKv();
 
     /// <summary>Stops computing, ends the streams and frees the stage's memory.</summary>
     public async ValueTask DisposeAsync()
@@ -162,8 +157,7 @@ public sealed class StageRunner : IAsyncDisposable
             {
                 while (!_stopping.IsCancellationRequested && _inbox.Reader.TryRead(out var order))
                 {
-                    if (_computation.Run(order) is { } outcome)
-                        _outbox.Writer.WriteAsync(outcome, _stopping.Token).AsTask().GetAwaiter().GetResult();
+                    _outbox.Writer.WriteAsync(_computation.Run(order), _stopping.Token).AsTask().GetAwaiter().GetResult();
                 }
             }
         }

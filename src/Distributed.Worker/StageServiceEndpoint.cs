@@ -88,11 +88,14 @@ public sealed class StageServiceEndpoint(
             await runner!.Watch.PublishAsync(new StageEvent { Failure = error.Failure }, context.CancellationToken);
             throw error.ToRpc();
         }
-        catch (Exception error) when (runner is not null && error is IOException or OperationCanceledException && !lifetime.ApplicationStopping.IsCancellationRequested)
+        catch (Exception error) when (error is IOException or OperationCanceledException)
         {
-            var lost = runner!.Identity.Fail(FailureCode.HopLost, $"the stream from {sender} broke");
-            await runner.Watch.PublishAsync(new StageEvent { Failure = lost.Failure }, CancellationToken.None);
-            throw lost.ToRpc();
+            var failure = lifetime.ApplicationStopping.IsCancellationRequested
+                ? new StageFailureException(FailureCode.WorkerStopping, "the worker is shutting down", runner?.Identity.Worker ?? options.Name)
+                : new StageFailureException(FailureCode.HopLost, $"the stream from {sender} broke", runner?.Identity.Worker ?? options.Name);
+            if (runner is not null)
+                await runner.Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
+            throw failure.ToRpc();
         }
         finally
         {
@@ -104,12 +107,7 @@ public sealed class StageServiceEndpoint(
     /// <inheritdoc/>
     public override async Task Watch(WatchRequest request, IServerStreamWriter<StageEvent> responseStream, ServerCallContext context)
     {
-        var runner = await AtBoundaryAsync(() =>
-        {
-            var found = stages.Find(request.Pipeline, request.Stage);
-            found.Identity.CheckEpoch(request.Epoch, "the coordinator");
-            return Task.FromResult(found);
-        });
+        var runner = FindWatched(request);
         var events = runner.Watch.Open();
         try
         {
@@ -128,13 +126,13 @@ public sealed class StageServiceEndpoint(
     }
 
     /// <inheritdoc/>
-    public override Task<KvReport> ReportKv(KvRequest request, ServerCallContext context) => AtBoundaryAsync(async () =>
+    public override Task<KvReport> ReportKv(KvRequest request, ServerCallContext context)
     {
         var report = new KvReport();
         foreach (var runner in stages.All.Where(stage => request.Pipeline is "" || stage.Identity.Pipeline == request.Pipeline))
-            report.Stages.Add(await runner.ReportKvAsync(context.CancellationToken));
-        return report;
-    });
+            report.Stages.Add(runner.ReportKv());
+        return Task.FromResult(report);
+    }
 
     /// <inheritdoc/>
     public override async Task<UnloadReply> Unload(UnloadRequest request, ServerCallContext context) =>
@@ -149,11 +147,13 @@ public sealed class StageServiceEndpoint(
         throw new StageFailureException(FailureCode.BadFrame, "the first frame must be a Hello", options.Name);
     }
 
-    private static async Task<T> AtBoundaryAsync<T>(Func<Task<T>> call)
+    private StageRunner FindWatched(WatchRequest request)
     {
         try
         {
-            return await call();
+            var runner = stages.Find(request.Pipeline, request.Stage);
+            runner.Identity.CheckEpoch(request.Epoch, "the coordinator");
+            return runner;
         }
         catch (StageFailureException error)
         {

@@ -8,7 +8,7 @@ using Distributed.Engine.KvCache;
 
 namespace Distributed.Worker;
 
-/// <summary>Carries out a stage's orders one after the other; used by one thread.</summary>
+/// <summary>Carries out a stage's orders one after the other, on one thread.</summary>
 /// <param name="identity">Which stage this is.</param>
 /// <param name="stage">The stage.</param>
 /// <param name="device">The device's name, for reports.</param>
@@ -17,18 +17,9 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private readonly Sampler _sampler = new();
     private readonly int _hiddenSize = stage.Config.HiddenSize;
     private readonly int _vocabSize = stage.Config.VocabSize;
-    private long _lastStep = -1;
-
     /// <summary>Carries out an order. A step that fails gives a result that says so; the stage goes on.</summary>
-    /// <returns>What to pass on; null when the order was a report.</returns>
-    public StageOutcome? Run(StageOrder order)
+    public StageOutcome Run(StageOrder order)
     {
-        if (order.Report is { } report)
-        {
-            report.TrySetResult(ReportKv());
-            return null;
-        }
-
         if (order.Release is { } release)
         {
             foreach (var sequence in release.Sequences)
@@ -48,14 +39,16 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         try
         {
             Check(step);
-            _lastStep = step.Step_;
             return identity.IsLast ? ComputeResult(step, timing, started) : ComputeHidden(step, timing, started);
         }
-        catch (Exception error) when (error is not OutOfMemoryException)
+#pragma warning disable CA1031 // Whatever a step does, the stage and the others on this worker go on.
+        catch (Exception error)
+#pragma warning restore CA1031
         {
             var failure = error switch
             {
                 StageFailureException known => known.Failure,
+                OutOfMemoryException => identity.Fail(FailureCode.OutOfMemory, $"no memory is left for step {step.Step_}").Failure,
                 KvFullException => identity.Fail(FailureCode.KvFull, error.Message).Failure,
                 InvalidInputException => identity.Fail(FailureCode.BadFrame, error.Message).Failure,
                 _ => identity.Fail(FailureCode.StageFailed, error.Message).Failure,
@@ -66,7 +59,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
 
     private StageOutcome ComputeHidden(Step step, StageTiming timing, long started)
     {
-        var bytes = HiddenStateCodec.Bytes(step.Tokens.Count * _hiddenSize);
+        var bytes = HiddenStateCodec.Bytes(checked(step.Tokens.Count * _hiddenSize));
         var buffer = ArrayPool<byte>.Shared.Rent(bytes);
         try
         {
@@ -91,7 +84,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private StageOutcome ComputeResult(Step step, StageTiming timing, long started)
     {
         var outputs = Outputs(step);
-        var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, outputs.Length * _vocabSize));
+        var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, checked(outputs.Length * _vocabSize)));
         try
         {
             Forward(step, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
@@ -176,8 +169,10 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
 
     private void Check(Step step)
     {
-        if (step.Step_ <= _lastStep)
-            throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} came after step {_lastStep}");
+        // First of all: buffers are rented by this number.
+        if (step.Tokens.Count > stage.Spec.MaxBatchTokens)
+            throw identity.Fail(
+                FailureCode.BadFrame, $"step {step.Step_} has {step.Tokens.Count} tokens, must have at most {stage.Spec.MaxBatchTokens}");
         if (step.Slices.Count == 0 || step.Slices.Any(slice => slice.Count < 1 || slice.Start < 0))
             throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} has no slice, or one without tokens or with a negative start");
         if (step.Slices.Sum(slice => (long)slice.Count) != step.Tokens.Count)
@@ -197,7 +192,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} has {step.Hidden.Length} bytes of hidden states, must have {hidden}");
     }
 
-    private StageKv ReportKv()
+    /// <summary>What the KV cache holds; may be asked from any thread.</summary>
+    public StageKv ReportKv()
     {
         var report = new StageKv
         {

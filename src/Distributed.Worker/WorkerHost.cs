@@ -84,25 +84,42 @@ public static class WorkerHost
     {
         if (!File.Exists(path))
             return;
+        if (!IsSocket(path))
+            throw new InvalidInputException("--listen", $"unix:{path}", "must not be a file that is already there");
         try
         {
             using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             socket.Connect(new UnixDomainSocketEndPoint(path));
         }
-        catch (SocketException)
+        catch (SocketException error) when (error.SocketErrorCode == SocketError.ConnectionRefused)
         {
             File.Delete(path);
             return;
+        }
+        catch (SocketException error)
+        {
+            throw new IOException($"unix:{path} cannot be listened on: {error.Message}", error);
         }
 
         throw new IOException($"unix:{path} is in use by another process");
     }
 
-    private sealed class CallerLifetime : IHostLifetime
+    // A socket cannot be opened as a file.
+    private static bool IsSocket(string path)
     {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        try
+        {
+            using var file = File.OpenHandle(path);
+            return false;
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
     }
 
     private static async Task StopWithInputAsync(IHostApplicationLifetime lifetime)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.RegularExpressions;
 
 namespace Distributed.Cli.Tests;
 
@@ -9,31 +10,21 @@ internal sealed record CliResult(int ExitCode, string Out, string Error)
     public IReadOnlyList<string> Errors => [.. Error.Split('\n').Where(line => line.StartsWith("error: ", StringComparison.Ordinal))];
 }
 
-/// <summary>The real program, started as a user would start it, with stdout and stderr piped.</summary>
-internal sealed class Cli : IAsyncDisposable
+/// <summary>The real program, started as a user would start it, with its streams piped.</summary>
+internal sealed partial class Cli : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly Process _process;
-    private readonly TaskCompletionSource _spoke = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Task<string> _out;
-    private readonly Task<string> _error;
+    private readonly Transcript _out;
+    private readonly Transcript _error;
 
     private Cli(Process process)
     {
         _process = process;
-        _out = ReadAsync(process.StandardOutput, _spoke);
-        _error = process.StandardError.ReadToEndAsync();
+        _out = new Transcript(process.StandardOutput);
+        _error = new Transcript(process.StandardError);
     }
-
-    /// <summary>The process.</summary>
-    public int ProcessId => _process.Id;
-
-    /// <summary>Done when the first characters of stdout have come, or the process ended without any.</summary>
-    public Task FirstOutput => _spoke.Task.WaitAsync(Patience);
-
-    /// <summary>Done when the process has ended, whoever still holds its streams.</summary>
-    public Task<int> ExitCode => ExitAsync();
 
     /// <summary>The program's file.</summary>
     public static string Executable => Path.Combine(AppContext.BaseDirectory, "distributed");
@@ -56,13 +47,21 @@ internal sealed class Cli : IAsyncDisposable
         RedirectStandardError = true,
     })!);
 
-    /// <summary>Gives it the rest of stdin and waits for the end.</summary>
+    /// <summary>Waits until something on stdout matches; that match.</summary>
+    public Task<Match> SeeAsync(Regex pattern) => _out.SeeAsync(pattern, Patience);
+
+    /// <summary>Waits until something on stderr matches; that match.</summary>
+    public Task<Match> SeeErrorAsync(Regex pattern) => _error.SeeAsync(pattern, Patience);
+
+    /// <summary>Waits for the first characters of the answer.</summary>
+    public Task SeeAnswerAsync() => SeeAsync(Anything());
+
+    /// <summary>Gives it the rest of stdin and waits for the end of the process and its streams.</summary>
     public async Task<CliResult> FinishAsync(string input = "")
     {
-        using var patience = new CancellationTokenSource(Patience);
         try
         {
-            await _process.StandardInput.WriteAsync(input.AsMemory(), patience.Token);
+            await _process.StandardInput.WriteAsync(input).WaitAsync(Patience);
             _process.StandardInput.Close();
         }
         catch (IOException)
@@ -70,8 +69,15 @@ internal sealed class Cli : IAsyncDisposable
             // It ended without reading.
         }
 
-        await _process.WaitForExitAsync(patience.Token);
-        return new CliResult(_process.ExitCode, await _out.WaitAsync(Patience), await _error.WaitAsync(Patience));
+        var exitCode = await ExitAsync();
+        return new CliResult(exitCode, await _out.AllAsync(Patience), await _error.AllAsync(Patience));
+    }
+
+    /// <summary>Waits for the end of the process, whoever still holds its streams; the exit code.</summary>
+    public async Task<int> ExitAsync()
+    {
+        await _process.WaitForExitAsync().WaitAsync(Patience);
+        return _process.ExitCode;
     }
 
     /// <summary>Sends it a signal, e.g. <c>INT</c>.</summary>
@@ -117,17 +123,6 @@ internal sealed class Cli : IAsyncDisposable
         _process.Dispose();
     }
 
-    private async Task<int> ExitAsync()
-    {
-        await _process.WaitForExitAsync().WaitAsync(Patience);
-        return _process.ExitCode;
-    }
-
-    private static async Task<string> ReadAsync(StreamReader reader, TaskCompletionSource spoke)
-    {
-        var first = new char[1];
-        var count = await reader.ReadAsync(first);
-        spoke.SetResult();
-        return new string(first, 0, count) + await reader.ReadToEndAsync();
-    }
+    [GeneratedRegex(".")]
+    private static partial Regex Anything();
 }

@@ -5,13 +5,13 @@ namespace Distributed.Cli.Tests;
 public class InterruptTests
 {
     // The model's answers are short: a bare beginning with every token allowed goes on until the context is full.
-    private static readonly string[] LongRun = ["run", "--raw", "--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "3", "--workers", "2", "Once upon a time"];
+    private static readonly string[] LongRun = ["run", "--raw", "--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "7", "--workers", "2", "Once upon a time"];
 
     [Fact]
     public async Task Ctrl_C_ends_the_answer_and_the_workers_and_exits_with_130()
     {
         await using var cli = Cli.Start(LongRun);
-        await cli.FirstOutput;
+        await cli.SeeAnswerAsync();
         var workers = cli.Children();
 
         await cli.SignalAsync("INT");
@@ -28,7 +28,7 @@ public class InterruptTests
     public async Task Second_Ctrl_C_ends_at_once()
     {
         await using var cli = Cli.Start(LongRun);
-        await cli.FirstOutput;
+        await cli.SeeAnswerAsync();
         // Workers that stand still keep the first Ctrl-C from ending cleanly.
         foreach (var worker in cli.Children())
             await Cli.SignalAsync("STOP", worker);
@@ -38,7 +38,7 @@ public class InterruptTests
 
         var clock = Stopwatch.StartNew();
         await cli.SignalAsync("INT");
-        var exitCode = await cli.ExitCode;
+        var exitCode = await cli.ExitAsync();
 
         Assert.Equal(130, exitCode);
         Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(2));
@@ -51,7 +51,7 @@ public class InterruptTests
     public async Task Workers_end_when_the_run_ends_well()
     {
         await using var cli = Cli.Start("run", "--temperature", "0", "--workers", "2", "Hello!");
-        await cli.FirstOutput;
+        await cli.SeeAnswerAsync();
         var workers = cli.Children();
 
         var result = await cli.FinishAsync();
@@ -65,7 +65,7 @@ public class InterruptTests
     public async Task Workers_end_when_the_run_is_killed()
     {
         await using var cli = Cli.Start(LongRun);
-        await cli.FirstOutput;
+        await cli.SeeAnswerAsync();
         var workers = cli.Children();
 
         await cli.SignalAsync("KILL");
@@ -78,7 +78,7 @@ public class InterruptTests
     public async Task Lost_worker_is_told_in_one_line_and_exits_with_1()
     {
         await using var cli = Cli.Start(LongRun);
-        await cli.FirstOutput;
+        await cli.SeeAnswerAsync();
 
         await Cli.SignalAsync("KILL", cli.Children()[1]);
         var result = await cli.FinishAsync();

@@ -55,7 +55,8 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>A prompt with the text that the reference gives at temperature 0.</summary>
     public static (string Prompt, string Text) Expected(int index)
     {
-        using var file = JsonDocument.Parse(File.ReadAllText(Path.Combine(Path.GetDirectoryName(Repository.SampleModel)!, "expected.json")));
+        var path = Path.Combine(Path.GetDirectoryName(Repository.SampleModel)!, "expected.json");
+        using var file = JsonDocument.Parse(File.ReadAllText(path));
         var entry = file.RootElement.GetProperty("cases")[index];
         return (entry.GetProperty("prompt").GetString()!, entry.GetProperty("text").GetString()!);
     }
@@ -64,7 +65,8 @@ internal sealed class RunningCluster : IAsyncDisposable
     public GenerationRequest Ask(string prompt) => new() { Tokens = Host.EncodeChat([new ChatMessage("user", prompt)]), Sampling = Greedy };
 
     /// <summary>The whole answer, with the generation it came from.</summary>
-    public async Task<(List<GeneratedToken> Tokens, Generation Generation)> GenerateAsync(GenerationRequest request, CancellationToken cancellation = default)
+    public async Task<(List<GeneratedToken> Tokens, Generation Generation)> GenerateAsync(
+        GenerationRequest request, CancellationToken cancellation = default)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         timeout.CancelAfter(Patience);

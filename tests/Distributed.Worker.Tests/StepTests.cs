@@ -59,6 +59,15 @@ public class StepTests
     {
         ["no slice"] = (step => step.Slices.Clear(), FailureCode.BadFrame, ["no slice"]),
         ["too few tokens"] = (step => step.Tokens.RemoveAt(0), FailureCode.BadFrame, ["2 tokens", "3"]),
+        ["too many tokens"] = (step => Lengthen(step, 700_000), FailureCode.BadFrame, ["700000 tokens", "32"]),
+        ["too many logits"] = (
+            step =>
+            {
+                Lengthen(step, 700_000);
+                step.Slices[0].AllLogits = true;
+            },
+            FailureCode.BadFrame,
+            ["700000 tokens"]),
         ["token id"] = (step => step.Tokens[0] = 70_000, FailureCode.BadFrame, ["70000", "1204"]),
         ["negative token id"] = (step => step.Tokens[0] = -1, FailureCode.BadFrame, ["-1"]),
         ["hidden state into stage 0"] = (step => step.Hidden = ByteString.CopyFrom(1, 2, 3), FailureCode.BadFrame, ["3 bytes"]),
@@ -104,6 +113,25 @@ public class StepTests
     }
 
     [Fact]
+    public async Task Step_out_of_order_ends_the_stream_and_a_new_stream_begins_anew()
+    {
+        await using var stage = await OpenStage.StartAsync();
+        await stage.RunAsync(Step(7, sequence: 1, start: 0, [1]));
+
+        await stage.Forward.SendAsync(Step(7, sequence: 1, start: 1, [1]));
+
+        var loss = await stage.Forward.Closed.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(FailureCode.BadFrame, loss!.Failure.Code);
+        Assert.Contains("step 7 after step 7", loss.Message, StringComparison.Ordinal);
+        Assert.Equal(FailureCode.BadFrame, (await stage.NextAsync()).Failure.Code);
+        await stage.Forward.DisposeAsync();
+
+        await using var again = await stage.Worker.ForwardAsync(RunningWorker.Hello());
+        await again.SendAsync(Step(0, sequence: 1, start: 1, [1]));
+        Assert.Null((await stage.NextAsync()).Result.Failure);
+    }
+
+    [Fact]
     public async Task Frame_of_another_epoch_ends_the_stream_with_both_epochs()
     {
         await using var stage = await OpenStage.StartAsync();
@@ -116,6 +144,12 @@ public class StepTests
         Assert.Equal(FailureCode.EpochMismatch, loss!.Failure.Code);
         Assert.Contains("epoch 2", loss.Message, StringComparison.Ordinal);
         Assert.Contains("epoch 1", loss.Message, StringComparison.Ordinal);
+    }
+
+    private static void Lengthen(Step step, int tokens)
+    {
+        step.Tokens.Add(new int[tokens - step.Tokens.Count]);
+        step.Slices[0].Count = tokens;
     }
 
     private static Step Step(long number, long sequence, int start, int[] tokens)
@@ -167,7 +201,7 @@ public class StepTests
             await Worker.DisposeAsync();
         }
 
-        private async Task<StageEvent> NextAsync()
+        public async Task<StageEvent> NextAsync()
         {
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
             Assert.True(await _watch.ResponseStream.MoveNext(patience.Token), "the worker ended the watch");

@@ -40,6 +40,8 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
     public async Task ChatAsync(CancellationToken cancellation)
     {
         terminal.Error.WriteLine(Help);
+        if (Raw)
+            terminal.Error.WriteLine("with --raw each line stands for itself: the model does not see those before it");
         Begin();
         while (await ReadLineAsync(cancellation) is { } line && line != "/bye")
         {
@@ -106,6 +108,6 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
     {
         terminal.Error.Write(">>> ");
         // A read from a terminal cannot be cancelled; the process ends without waiting for it.
-        return await Task.Run(Console.ReadLine, cancellation).WaitAsync(cancellation);
+        return await Task.Run(terminal.In.ReadLine, cancellation).WaitAsync(cancellation);
     }
 }

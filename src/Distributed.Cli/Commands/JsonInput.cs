@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Distributed.Core;
 
@@ -15,7 +16,9 @@ internal static class JsonInput
     {
         try
         {
-            return Parse<T>(flag, path, File.ReadAllBytes(path), rule);
+            ReadOnlySpan<byte> utf8 = File.ReadAllBytes(path);
+            // Some editors and shells begin a file with a byte-order mark.
+            return Parse<T>(flag, path, utf8.StartsWith(Encoding.UTF8.Preamble) ? utf8[Encoding.UTF8.Preamble.Length..] : utf8, rule);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {

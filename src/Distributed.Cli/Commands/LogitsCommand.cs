@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Distributed.Cli.Output;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -41,7 +42,7 @@ internal sealed class LogitsCommand : Command
         Check(ids, model, config.ContextFor(model.Config));
         config = config with { MaxBatchTokens = LogitsSource.BatchTokens(config, model.Config, ids.Length), Sequences = 1 };
 
-        await using var file = Create(flags.GetRequiredValue(_out)!);
+        using var output = new PartialFile("--out", flags.GetRequiredValue(_out)!);
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using LogitsSource source = target is null
@@ -52,9 +53,10 @@ internal sealed class LogitsCommand : Command
         {
             cancellation.ThrowIfCancellationRequested();
             var tokens = ids.AsMemory(start, Math.Min(batch, ids.Length - start));
-            await file.WriteAsync(await source.ComputeAsync(start, tokens, cancellation), cancellation);
+            await output.Stream.WriteAsync(await source.ComputeAsync(start, tokens, cancellation), cancellation);
         }
 
+        output.Complete();
         return ExitCode.Done;
     }
 
@@ -69,15 +71,4 @@ internal sealed class LogitsCommand : Command
             throw new InvalidInputException(errors);
     }
 
-    private static FileStream Create(string path)
-    {
-        try
-        {
-            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw new InvalidInputException("--out", path, $"cannot be written: {error.Message}");
-        }
-    }
 }

@@ -34,8 +34,7 @@ internal sealed class PlanCommand : Command
         else
         {
             _terminal.OutConsole.Write(PlacementTable.OfPlan(placement));
-            foreach (var unused in placement.Unused)
-                _terminal.Error.WriteLine($"warning: {unused.Worker}{(unused.Device is null ? "" : $" {unused.Device}")} is not used: {unused.Reason}");
+            PlacementTable.WarnOfUnused(_terminal, placement);
         }
 
         return ExitCode.Done;

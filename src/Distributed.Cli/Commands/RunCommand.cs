@@ -43,7 +43,7 @@ internal sealed class RunCommand : Command
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var coordinator = await LoadingBars.ShowAsync(
             _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
-        _terminal.ErrorConsole.Write(PlacementTable.OfRun(coordinator.Placement, coordinator.Pipeline.Memory));
+        PlacementTable.Show(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
 
         var conversation = new Conversation(_terminal, coordinator)
         {
@@ -68,9 +68,9 @@ internal sealed class RunCommand : Command
     }
 
     // What a shell adds to the last line is no part of the prompt.
-    private static async Task<string> ReadPromptAsync(CancellationToken cancellation)
+    private async Task<string> ReadPromptAsync(CancellationToken cancellation)
     {
-        var text = await Terminal.ReadInputAsync(cancellation);
+        var text = await _terminal.In.ReadToEndAsync(cancellation);
         return text.EndsWith('\n') ? text[..^1].TrimEnd('\r') : text;
     }
 }

@@ -47,7 +47,7 @@ internal sealed class TokenizeCommand : Command
         if (flags.GetValue(_texts) is { } path)
             WriteMany(flags, tokenizer, path);
         else
-            WriteOne(flags, tokenizer, flags.GetValue(_text) ?? await Terminal.ReadInputAsync(cancellation));
+            WriteOne(flags, tokenizer, flags.GetValue(_text) ?? await _terminal.In.ReadToEndAsync(cancellation));
         return ExitCode.Done;
     }
 
@@ -89,7 +89,8 @@ internal sealed class TokenizeCommand : Command
     /// <summary>Ids as this verb prints them, or with commas or blanks alone.</summary>
     private static int[] ReadIds(string text)
     {
-        var list = text.Trim().TrimStart('[').TrimEnd(']').Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        var trimmed = text.Trim();
+        var list = (trimmed is ['[', .. var inner, ']'] ? inner : trimmed).Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
         return JsonInput.Parse<int[]>("TEXT", text, Encoding.UTF8.GetBytes($"[{string.Join(',', list)}]"), "must be token ids, separated by commas");
     }
 

@@ -14,7 +14,7 @@ internal sealed class WorkerCommand : Command
 
     private readonly Option<NodeAddress?> _listen = Flag.Address("--listen", $"Where to listen (default {Defaults.Listen})");
     private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
-    private readonly Option<string?> _devices = CommonOptions.Limited("--devices", "LIST", "The devices to offer: cpu", "cpu");
+    private readonly Option<string?> _devices = Flag.Text("--devices", "LIST", "The devices to offer, separated by commas (default cpu)");
     private readonly Option<Dictionary<string, long>?> _memory =
         Flag.Create("--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)", (string text, out Dictionary<string, long>? memory) => ReadMemory(text, out memory));
 
@@ -46,6 +46,7 @@ internal sealed class WorkerCommand : Command
         {
             Listen = flags.GetValue(_listen) ?? Defaults.Listen,
             Name = flags.GetValue(_name) ?? Defaults.Name,
+            Devices = flags.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries) ?? Defaults.Devices,
             Memory = flags.GetValue(_memory) ?? [],
             Threads = flags.GetValue(_threads) ?? Defaults.Threads,
             ExitWithInput = flags.GetValue(_exitWithInput),

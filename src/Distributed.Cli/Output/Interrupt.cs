@@ -59,21 +59,28 @@ internal sealed class Interrupt : IDisposable
         context.Cancel = true;
         if (IgnoresCtrlC)
             return;
-        if (Volatile.Read(ref _part) is { IsCancellationRequested: false } part)
-        {
-            part.Cancel();
-            return;
-        }
-
-        if (_whole.IsCancellationRequested)
-            Environment.Exit(ExitCode.Interrupted);
-        _whole.Cancel();
+        Cancel(Volatile.Read(ref _part) ?? _whole);
     }
 
     private void OnTerminate(PosixSignalContext context)
     {
         context.Cancel = true;
         _terminated = true;
-        _whole.Cancel();
+        Cancel(_whole);
+    }
+
+    // What was asked to end before and has not is ended at once.
+    private static void Cancel(CancellationTokenSource source)
+    {
+        if (source.IsCancellationRequested)
+            Environment.Exit(ExitCode.Interrupted);
+        try
+        {
+            source.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Signals come on a thread of their own: what they were to end has just ended.
+        }
     }
 }

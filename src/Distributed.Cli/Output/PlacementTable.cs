@@ -7,27 +7,21 @@ namespace Distributed.Cli.Output;
 /// <summary>Which stage has which layers, and the memory it takes.</summary>
 internal static class PlacementTable
 {
-    /// <summary>The table of a run: what the loaded stages have taken.</summary>
+    /// <summary>Shows on stderr what the loaded stages have taken, and which devices are left out.</summary>
+    /// <param name="terminal">Where to.</param>
     /// <param name="placement">Where they are.</param>
     /// <param name="memory">The workers' own account, in the order of the stages.</param>
-    public static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
+    public static void Show(Terminal terminal, Placement placement, IReadOnlyList<StageMemory> memory)
     {
-        var table = Tables.Create(">stage", "worker", "device", ">layers", ">weights", ">KV cache", ">scratch", ">total");
-        foreach (var stage in placement.Stages)
-        {
-            var taken = memory[stage.Index];
-            table.Line(
-                $"{stage.Index}",
-                stage.Worker,
-                stage.Device,
-                Layers(stage.Spec),
-                Units.Bytes(taken.Weights + taken.LmHead),
-                Units.Bytes(taken.KvCache),
-                Units.Bytes(taken.Activations + taken.Scratch),
-                Units.Bytes(taken.Total));
-        }
+        terminal.ErrorConsole.Write(OfRun(placement, memory));
+        WarnOfUnused(terminal, placement);
+    }
 
-        return table;
+    /// <summary>Names on stderr the devices that a placement leaves out, each with the reason.</summary>
+    public static void WarnOfUnused(Terminal terminal, Placement placement)
+    {
+        foreach (var unused in placement.Unused)
+            terminal.Error.WriteLine($"warning: {unused.Worker}{(unused.Device is null ? "" : $" {unused.Device}")} is not used: {unused.Reason}");
     }
 
     /// <summary>The table of a plan: every part of the forecast, and what is left of the device.</summary>
@@ -51,6 +45,26 @@ internal static class PlacementTable
                 Units.Bytes(forecast.Total),
                 Units.Bytes(stage.Free),
                 Units.Bytes(stage.FreeAfter));
+        }
+
+        return table;
+    }
+
+    private static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
+    {
+        var table = Tables.Create(">stage", "worker", "device", ">layers", ">weights", ">KV cache", ">scratch", ">total");
+        foreach (var stage in placement.Stages)
+        {
+            var taken = memory[stage.Index];
+            table.Line(
+                $"{stage.Index}",
+                stage.Worker,
+                stage.Device,
+                Layers(stage.Spec),
+                Units.Bytes(taken.Weights + taken.LmHead),
+                Units.Bytes(taken.KvCache),
+                Units.Bytes(taken.Activations + taken.Scratch),
+                Units.Bytes(taken.Total));
         }
 
         return table;

@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 using Spectre.Console;
 
 namespace Distributed.Cli.Output;
@@ -20,11 +21,15 @@ internal sealed class Terminal : IDisposable
     public Terminal()
     {
         // Console's own writers follow the locale; a result must be the same bytes everywhere.
+        In = new StreamReader(OpenInput(), Utf8);
         Out = new StreamWriter(Console.OpenStandardOutput(), Utf8) { AutoFlush = true, NewLine = "\n" };
         Error = TextWriter.Synchronized(new StreamWriter(Console.OpenStandardError(), Utf8) { AutoFlush = true, NewLine = "\n" });
         _outConsole = new(() => Open(Out, !Console.IsOutputRedirected));
         _errorConsole = new(() => Open(Error, !Console.IsErrorRedirected));
     }
+
+    /// <summary>stdin, as UTF-8.</summary>
+    public TextReader In { get; }
 
     /// <summary>stdout: the result.</summary>
     public TextWriter Out { get; }
@@ -49,13 +54,6 @@ internal sealed class Terminal : IDisposable
 
     private static bool NoColor => !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
 
-    /// <summary>All of stdin as UTF-8 text.</summary>
-    public static async Task<string> ReadInputAsync(CancellationToken cancellation)
-    {
-        using var reader = new StreamReader(Console.OpenStandardInput(), Utf8);
-        return await reader.ReadToEndAsync(cancellation);
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -63,6 +61,11 @@ internal sealed class Terminal : IDisposable
         Out.Dispose();
         Error.Dispose();
     }
+
+    // Outside Windows, Console's own stream edits lines itself and sends escape codes for that; a terminal does without.
+    private static Stream OpenInput() => OperatingSystem.IsWindows()
+        ? Console.OpenStandardInput()
+        : new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read);
 
     private static IAnsiConsole Open(TextWriter writer, bool isTerminal)
     {

@@ -20,7 +20,7 @@ public static partial class ClusterValidator
         if (config.Model.Length == 0 || config.Model.Contains('\0'))
             errors.Add(config.Error("model", config.Model, "must be the path of a model file"));
         CheckRange("context", config.Context ?? 1, 1, MaxContext);
-        CheckRange("max-batch-tokens", config.MaxBatchTokens, 1, 65536);
+        CheckRange("max-batch-tokens", config.MaxBatchTokens, 1, StageSpec.LargestBatch);
         CheckRange("sequences", config.Sequences, 1, 1024);
         CheckRange("max-waiting", config.MaxWaiting, 0, 1 << 20);
         if (config.Http.SocketPath is not null)

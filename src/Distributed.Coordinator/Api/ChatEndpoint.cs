@@ -20,8 +20,8 @@ internal static class ChatEndpoint
         var request = await ReadBodyAsync(context.Request);
         if (request.Model is { } model && !ServedModel.IsNamed(host.Model, model))
         {
-            throw new ApiException(new OpenAiError(
-                StatusCodes.Status404NotFound, "invalid_request_error", $"there is no model {model} here, only {ServedModel.IdOf(host.Model)}", "model", "model_not_found"));
+            var message = $"there is no model {model} here, only {ServedModel.IdOf(host.Model)}";
+            throw new ApiException(OpenAiError.NotFound(message, "model_not_found", "model"));
         }
 
         var call = ChatRequestReader.Read(request);
@@ -47,8 +47,8 @@ internal static class ChatEndpoint
     {
         if (!request.HasJsonContentType())
         {
-            throw new ApiException(new OpenAiError(
-                StatusCodes.Status415UnsupportedMediaType, "invalid_request_error", $"the content type is {request.ContentType ?? "missing"}: must be application/json"));
+            var told = $"the content type is {request.ContentType ?? "missing"}: must be application/json";
+            throw new ApiException(new OpenAiError(StatusCodes.Status415UnsupportedMediaType, OpenAiError.InvalidRequest, told));
         }
 
         try
@@ -60,7 +60,7 @@ internal static class ChatEndpoint
         {
             var param = error.Path is { Length: > 2 } path ? path[2..] : null;
             var message = param is null ? $"the body must be a JSON object: {error.Message}" : $"{param} has a value of the wrong type";
-            throw new ApiException(new OpenAiError(StatusCodes.Status400BadRequest, "invalid_request_error", message, param));
+            throw new ApiException(new OpenAiError(StatusCodes.Status400BadRequest, OpenAiError.InvalidRequest, message, param));
         }
     }
 

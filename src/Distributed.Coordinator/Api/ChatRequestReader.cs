@@ -15,8 +15,14 @@ namespace Distributed.Coordinator.Api;
 /// <param name="TopLogProbs">How many log-probabilities to report beside each token's own; null for none at all.</param>
 /// <param name="Session">The session; null for none.</param>
 internal sealed record ChatCall(
-    IReadOnlyList<ChatMessage> Messages, SamplingOptions Sampling, int? MaxTokens, IReadOnlyList<string> Stop, bool Stream, bool IncludeUsage,
-    int? TopLogProbs, string? Session);
+    IReadOnlyList<ChatMessage> Messages,
+    SamplingOptions Sampling,
+    int? MaxTokens,
+    IReadOnlyList<string> Stop,
+    bool Stream,
+    bool IncludeUsage,
+    int? TopLogProbs,
+    string? Session);
 
 /// <summary>
 /// Reads chat completion requests. What would change the answer and is not there yet is refused by name; fields that change
@@ -35,7 +41,8 @@ internal static class ChatRequestReader
         ("tool_choice", value => IsText(value, "none") || IsText(value, "auto")),
         ("functions", IsEmptyArray),
         ("function_call", value => IsText(value, "none") || IsText(value, "auto")),
-        ("response_format", value => value.ValueKind == JsonValueKind.Object && value.TryGetProperty("type", out var type) && IsText(type, "text")),
+        ("response_format", value => value.ValueKind == JsonValueKind.Object
+            && value.TryGetProperty("type", out var type) && IsText(type, "text")),
         ("logit_bias", value => value.ValueKind == JsonValueKind.Object && !value.EnumerateObject().Any()),
         ("presence_penalty", IsZero),
         ("frequency_penalty", IsZero),
@@ -57,10 +64,18 @@ internal static class ChatRequestReader
         if (request.TopLogProbs is not null && request.LogProbs != true)
             throw Invalid("top_logprobs", "top_logprobs needs logprobs to be true");
         if (request.TopLogProbs is < 0 or > GenerationRequest.MaxTopLogProbs)
-            throw Invalid("top_logprobs", $"top_logprobs is {request.TopLogProbs}: must lie between 0 and {GenerationRequest.MaxTopLogProbs}");
+        {
+            throw Invalid(
+                "top_logprobs", $"top_logprobs is {request.TopLogProbs}: must lie between 0 and {GenerationRequest.MaxTopLogProbs}");
+        }
+
         var maxTokens = request.MaxCompletionTokens ?? request.MaxTokens;
         if (maxTokens < 1)
-            throw Invalid(request.MaxCompletionTokens is null ? "max_tokens" : "max_completion_tokens", $"the most tokens are {maxTokens}: must be 1 or more");
+        {
+            var param = request.MaxCompletionTokens is null ? "max_tokens" : "max_completion_tokens";
+            throw Invalid(param, $"{param} is {maxTokens}: must be 1 or more");
+        }
+
         if (request.StreamOptions is not null && request.Stream != true)
             throw Invalid("stream_options", "stream_options needs stream to be true");
         return new ChatCall(
@@ -146,7 +161,8 @@ internal static class ChatRequestReader
 
     private static bool IsText(JsonElement value, string text) => value.ValueKind == JsonValueKind.String && value.GetString() == text;
 
-    private static bool IsZero(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == 0;
+    private static bool IsZero(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == 0;
 
     private static bool IsEmptyArray(JsonElement value) => value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0;
 }

@@ -11,16 +11,15 @@ internal sealed class ChatResponse(CoordinatorHost host, ChatCall call, TextGene
     private readonly string _model = ServedModel.IdOf(host.Model);
 
     /// <summary>The whole answer.</summary>
-    public ChatCompletion Whole(string text, IReadOnlyList<TokenProbability> probabilities) => new(
-        _id,
-        "chat.completion",
-        _created,
-        _model,
-        [new ChatChoice(0, Finish(generation.FinishReason)) { Message = new ChatAnswer { Role = "assistant", Content = text }, LogProbs = Wrap(probabilities) }])
+    public ChatCompletion Whole(string text, IReadOnlyList<TokenProbability> probabilities)
     {
-        Usage = Usage(),
-        Distributed = Timings(),
-    };
+        var choice = new ChatChoice(0, Finish(generation.FinishReason))
+        {
+            Message = new ChatAnswer { Role = "assistant", Content = text },
+            LogProbs = Wrap(probabilities),
+        };
+        return new(_id, "chat.completion", _created, _model, [choice]) { Usage = Usage(), Distributed = Timings() };
+    }
 
     /// <summary>The first piece of a stream, before any text.</summary>
     public ChatCompletion Start() => Chunk(new ChatChoice(0, null) { Delta = new ChatAnswer { Role = "assistant", Content = "" } });
@@ -48,7 +47,12 @@ internal sealed class ChatResponse(CoordinatorHost host, ChatCall call, TextGene
     public IEnumerable<TokenProbability> Probabilities(GeneratedToken token)
     {
         if (call.TopLogProbs is not null && token.FinishReason is not FinishReason.EndOfGeneration)
-            yield return Probability(token.Id, token.LogProb) with { Top = [.. token.Top.Select(top => Probability(top.Token, top.LogProb))] };
+        {
+            yield return Probability(token.Id, token.LogProb) with
+            {
+                Top = [.. token.Top.Select(top => Probability(top.Token, top.LogProb))],
+            };
+        }
     }
 
     private ChatCompletion Chunk(params ChatChoice[] choices) => new(_id, "chat.completion.chunk", _created, _model, choices);
@@ -83,14 +87,19 @@ internal sealed class ChatResponse(CoordinatorHost host, ChatCall call, TextGene
         var statistics = generation.Statistics;
         var stages = host.Placement.Stages;
         return new Timings(
-            statistics.WaitingTime.TotalMilliseconds,
-            statistics.PrefillTime.TotalMilliseconds,
-            statistics.PrefillTokensPerSecond,
-            statistics.DecodeTime.TotalMilliseconds,
-            statistics.DecodeTokensPerSecond,
+            Round(statistics.WaitingTime.TotalMilliseconds),
+            Round(statistics.PrefillTime.TotalMilliseconds),
+            Round(statistics.PrefillTokensPerSecond),
+            Round(statistics.DecodeTime.TotalMilliseconds),
+            Round(statistics.DecodeTokensPerSecond),
             [.. statistics.Stages.Select(stage => new StageTimings(
-                stage.Stage, stages[stage.Stage].Worker, stages[stage.Stage].Device, stage.QueueMs, stage.ComputeMs))],
+                stage.Stage, stages[stage.Stage].Worker, stages[stage.Stage].Device, Round(stage.QueueMs), Round(stage.ComputeMs)))],
             [.. statistics.Hops.Select(hop => new HopTimings(
-                hop.Index < stages.Count ? stages[hop.Index].Worker : "coordinator", hop.SerializeMs, hop.WireMs, hop.DeserializeMs))]);
+                hop.Index < stages.Count ? stages[hop.Index].Worker : "coordinator",
+                Round(hop.SerializeMs),
+                Round(hop.WireMs),
+                Round(hop.DeserializeMs)))]);
     }
+
+    private static double Round(double value) => Math.Round(value, 3);
 }

@@ -17,20 +17,29 @@ public static class OpenAiApi
         routes.MapGet("/health", context => WriteAsync(context, new HealthBody("ok")));
         routes.MapGet("/ready", context => ReadyAsync(context, host()));
         var api = routes.MapGroup("/v1");
-        api.MapGet("/models", Told(context =>
-            context.Response.WriteAsJsonAsync(new ModelList("list", [EntryOf(Loaded(host))]), ApiJson.Default.ModelList)));
-        api.MapGet("/models/{id}", Told(context => ServedModel.IsNamed(Loaded(host).Model, (string)context.GetRouteValue("id")!)
-            ? context.Response.WriteAsJsonAsync(EntryOf(Loaded(host)), ApiJson.Default.ModelEntry)
-            : throw new ApiException(new OpenAiError(StatusCodes.Status404NotFound, "invalid_request_error", "there is no such model here", "model", "model_not_found"))));
+        api.MapGet("/models", Told(context => ListModelsAsync(context, Loaded(host))));
+        api.MapGet("/models/{id}", Told(context => GetModelAsync(context, Loaded(host))));
         api.MapPost("/chat/completions", Told(context => ChatEndpoint.HandleAsync(context, Loaded(host))));
-        api.MapFallback(Told(context => throw new ApiException(new OpenAiError(
-            StatusCodes.Status404NotFound, "invalid_request_error", $"there is no {context.Request.Method} {context.Request.Path} here", Code: "unknown_url"))));
+        api.MapFallback(Told(context => throw new ApiException(
+            OpenAiError.NotFound($"there is no {context.Request.Method} {context.Request.Path} here", "unknown_url"))));
     }
+
+    private static Task ListModelsAsync(HttpContext context, CoordinatorHost host) =>
+        context.Response.WriteAsJsonAsync(new ModelList("list", [EntryOf(host)]), ApiJson.Default.ModelList);
+
+    private static Task GetModelAsync(HttpContext context, CoordinatorHost host) =>
+        ServedModel.IsNamed(host.Model, (string)context.GetRouteValue("id")!)
+            ? context.Response.WriteAsJsonAsync(EntryOf(host), ApiJson.Default.ModelEntry)
+            : throw new ApiException(
+                OpenAiError.NotFound($"there is only {ServedModel.IdOf(host.Model)} here", "model_not_found", "model"));
 
     private static CoordinatorHost Loaded(Func<CoordinatorHost?> host) => host() ?? throw new ApiException(OpenAiError.Loading());
 
-    private static ModelEntry EntryOf(CoordinatorHost host) => new(
-        ServedModel.IdOf(host.Model), "model", new DateTimeOffset(File.GetLastWriteTimeUtc(host.Model.Path), TimeSpan.Zero).ToUnixTimeSeconds(), "distributed");
+    private static ModelEntry EntryOf(CoordinatorHost host)
+    {
+        var written = new DateTimeOffset(File.GetLastWriteTimeUtc(host.Model.Path), TimeSpan.Zero);
+        return new(ServedModel.IdOf(host.Model), "model", written.ToUnixTimeSeconds(), "distributed");
+    }
 
     private static async Task ReadyAsync(HttpContext context, CoordinatorHost? host)
     {
@@ -42,7 +51,8 @@ public static class OpenAiApi
         await WriteAsync(context, body);
     }
 
-    private static Task WriteAsync(HttpContext context, HealthBody body) => context.Response.WriteAsJsonAsync(body, ApiJson.Default.HealthBody);
+    private static Task WriteAsync(HttpContext context, HealthBody body) =>
+        context.Response.WriteAsJsonAsync(body, ApiJson.Default.HealthBody);
 
     /// <summary>The handler, with its failures told in OpenAI's format.</summary>
     private static RequestDelegate Told(RequestDelegate handle) => async context =>

@@ -15,7 +15,8 @@ namespace Distributed.Coordinator.Api;
 /// <param name="Code">A name for programs to tell errors apart; null where there is none.</param>
 internal sealed record OpenAiError(int Status, string Type, string Message, string? Param = null, string? Code = null)
 {
-    private const string InvalidRequest = "invalid_request_error";
+    /// <summary>The kind of all errors that the client can mend.</summary>
+    public const string InvalidRequest = "invalid_request_error";
     private const string ServerError = "server_error";
 
     /// <summary>Seconds after which trying again may help; null where it will not.</summary>
@@ -28,6 +29,10 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
     /// <summary>A parameter asks for what is not there yet, and leaving it out would change the answer.</summary>
     public static OpenAiError Unsupported(string param, string message) => Invalid(param, message, "unsupported_parameter");
 
+    /// <summary>What the request names is not here.</summary>
+    public static OpenAiError NotFound(string message, string code, string? param = null) =>
+        new(StatusCodes.Status404NotFound, InvalidRequest, message, param, code);
+
     /// <summary>The stages are not loaded.</summary>
     public static OpenAiError Loading() => Unavailable("the model is still loading", "model_loading") with { RetryAfter = 1 };
 
@@ -39,8 +44,12 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
             case ApiException api:
                 return api.Error;
             case InvalidInputException invalid:
-                var key = invalid.Errors[0].Key;
-                return key == "prompt" ? Invalid("messages", invalid.Message, "context_length_exceeded") : Invalid(key, invalid.Message);
+                return invalid.Errors[0].Key switch
+                {
+                    "prompt" => Invalid("messages", invalid.Message, "context_length_exceeded"),
+                    "session" => Invalid("session_id", invalid.Message),
+                    var key => Invalid(key, invalid.Message),
+                };
             case QueueFullException:
                 return Unavailable(error.Message, "queue_full") with { RetryAfter = 1 };
             case StageFailureException:
@@ -50,8 +59,10 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
             case BadHttpRequestException bad:
                 return new OpenAiError(bad.StatusCode, InvalidRequest, bad.Message);
             default:
-                context.RequestServices.GetRequiredService<ILogger<OpenAiError>>().LogError(error, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
-                return new OpenAiError(StatusCodes.Status500InternalServerError, ServerError, "an error inside the server; its log says more");
+                var log = context.RequestServices.GetRequiredService<ILogger<OpenAiError>>();
+                log.LogError(error, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
+                const string Message = "an error inside the server; its log says more";
+                return new OpenAiError(StatusCodes.Status500InternalServerError, ServerError, Message);
         }
     }
 

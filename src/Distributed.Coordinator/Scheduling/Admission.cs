@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using Distributed.Coordinator.Sessions;
 using Distributed.Core;
 
@@ -68,7 +67,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
             _running--;
             place.Running = false;
             place.LastUsed = ++_lastUse;
-            keep &= place.Session.Kept && !place.Ending && _closed is null;
+            keep &= place.Session is { Kept: true, CachedTokens: > 0 } && !place.Ending && _closed is null;
             if (keep)
                 Resize(place, StageSpec.BlocksFor(place.Session.CachedTokens));
             else
@@ -137,43 +136,46 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         {
             var next = node.Next;
             var waiter = node.Value;
-            if (!TryFindPlace(waiter.Session, out var place))
+            var kept = waiter.Session is null ? null : _kept.GetValueOrDefault(waiter.Session);
+            if (kept is { Idle: false })
             {
                 // Its session's last request is not over; those behind it need not wait for that.
                 node = next;
                 continue;
             }
 
-            var missing = waiter.Blocks - place.Blocks - (kvBlocks - _usedBlocks);
+            var missing = waiter.Blocks - (kept?.Blocks ?? 0) - (kvBlocks - _usedBlocks);
             if (missing > 0)
             {
-                MakeRoom(missing - _releasingBlocks, place, work);
+                MakeRoom(missing - _releasingBlocks, kept, work);
                 break;
             }
 
             _waiting.Remove(node);
-            _running++;
-            place.Running = true;
-            Resize(place, waiter.Blocks);
-            if (place.Session.Kept)
-                _kept[place.Session.Id] = place;
-            work.Admitted.Add((waiter, place));
+            work.Admitted.Add((waiter, Occupy(kept ?? NewPlace(waiter.Session), waiter.Blocks)));
             node = next;
         }
 
         return work;
     }
 
-    private bool TryFindPlace(string? id, [NotNullWhen(true)] out Place? place)
+    private Place NewPlace(string? id)
     {
-        if (id is not null && _kept.TryGetValue(id, out place))
-            return place.Idle;
-        // A number is used up even when the place is not taken yet; there are enough of them.
-        place = new Place(new Session(id ?? $"request-{Guid.NewGuid():N}", ++_lastSequence, kept: id is not null));
-        return true;
+        var place = new Place(new Session(id ?? $"request-{Guid.NewGuid():N}", ++_lastSequence, kept: id is not null));
+        if (id is not null)
+            _kept[id] = place;
+        return place;
     }
 
-    private void MakeRoom(int blocks, Place keep, Work work)
+    private Place Occupy(Place place, int blocks)
+    {
+        _running++;
+        place.Running = true;
+        Resize(place, blocks);
+        return place;
+    }
+
+    private void MakeRoom(int blocks, Place? keep, Work work)
     {
         foreach (var idle in _kept.Values.Where(place => place.Idle && place != keep).OrderBy(place => place.LastUsed).ToList())
         {

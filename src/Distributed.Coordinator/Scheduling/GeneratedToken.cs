@@ -23,4 +23,9 @@ public enum FinishReason
 /// <param name="StepTime">The whole step, from the coordinator through all stages and back.</param>
 /// <param name="FinishReason">Why this is the last token; null when it is not.</param>
 public sealed record GeneratedToken(
-    int Id, float LogProb, IReadOnlyList<TokenLogProb> Top, IReadOnlyList<StageTiming> Timings, TimeSpan StepTime, FinishReason? FinishReason);
+    int Id,
+    float LogProb,
+    IReadOnlyList<TokenLogProb> Top,
+    IReadOnlyList<StageTiming> Timings,
+    TimeSpan StepTime,
+    FinishReason? FinishReason);

@@ -50,6 +50,8 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
         try
         {
             Statistics.WaitingTime = Stopwatch.GetElapsedTime(started);
+            // From here to the first chunk nothing may come between: the chunk makes true what the session says.
+            cancellation.ThrowIfCancellationRequested();
             var prefill = Stopwatch.GetTimestamp();
             Statistics.ReusedTokens = session.Begin(_request.Tokens, _request.Sampling);
             var step = await run.PrefillAsync(Statistics.ReusedTokens, cancellation);

@@ -65,7 +65,8 @@ public sealed class GenerationStatistics
 
     /// <summary>The stages, averaged over the decode steps; zeros when there was none.</summary>
     public IReadOnlyList<StageStatistics> Stages =>
-        [.. Enumerable.Range(0, _compute.Length).Select(stage => new StageStatistics(stage, PerStep(_queue[stage]), PerStep(_compute[stage])))];
+        [.. Enumerable.Range(0, _compute.Length).Select(stage => new StageStatistics(
+            stage, PerStep(_queue[stage]), PerStep(_compute[stage])))];
 
     /// <summary>The hops, averaged over the decode steps: into stage 0, 1, …, and back to the coordinator.</summary>
     public IReadOnlyList<HopStatistics> Hops =>

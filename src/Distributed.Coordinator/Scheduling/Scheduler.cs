@@ -15,8 +15,6 @@ public sealed class Scheduler : IAsyncDisposable
     /// <summary>How long a request that has its last token waits for its KV to be released.</summary>
     internal static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(5);
 
-    // Releases go behind the steps already sent, which may be long prefill chunks.
-    private static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(60);
     private readonly Pipeline _pipeline;
     private readonly SessionRecorder _recorder;
     private readonly Predicate<int> _isEnd;
@@ -94,7 +92,7 @@ public sealed class Scheduler : IAsyncDisposable
 
     private async Task EndCoreAsync(Place place, SequenceRun run)
     {
-        var keep = await run.DrainAsync() && place.Session.Kept;
+        var keep = await run.DrainAsync() && place.Session is { Kept: true, CachedTokens: > 0 };
         if (keep)
         {
             place.Session.Rest();
@@ -108,12 +106,12 @@ public sealed class Scheduler : IAsyncDisposable
     {
         try
         {
-            using var timeout = new CancellationTokenSource(ReleaseTimeout);
-            await _pipeline.ReleaseAsync([session.Sequence], timeout.Token);
+            // However long the steps take that were sent before: until the stages say so, the blocks are not free.
+            await _pipeline.ReleaseAsync([session.Sequence], CancellationToken.None);
         }
-        catch (Exception error) when (error is StageFailureException or OperationCanceledException or ObjectDisposedException)
+        catch (StageFailureException)
         {
-            // The stages go with their pipeline, and the KV with them.
+            // The pipeline has failed: its stages go, and the KV with them.
         }
 
         session.End();
@@ -134,11 +132,19 @@ public sealed class Scheduler : IAsyncDisposable
         if (request.Tokens.Count == 0)
             yield return new InputError("prompt", "", "must have at least one token");
         if (request.Tokens.Count >= _context)
-            yield return new InputError("prompt", $"{request.Tokens.Count} tokens", $"must be shorter than the context of {_context} tokens, so that there is room for an answer");
+        {
+            var rule = $"must be shorter than the context of {_context} tokens, so that there is room for an answer";
+            yield return new InputError("prompt", $"{request.Tokens.Count} tokens", rule);
+        }
+
         if (request.MaxTokens is < 1)
             yield return new InputError("max-tokens", $"{request.MaxTokens}", "must be 1 or more");
         if (request.TopLogProbs is < 0 or > GenerationRequest.MaxTopLogProbs)
-            yield return new InputError("top-logprobs", $"{request.TopLogProbs}", $"must lie between 0 and {GenerationRequest.MaxTopLogProbs}");
+        {
+            var rule = $"must lie between 0 and {GenerationRequest.MaxTopLogProbs}";
+            yield return new InputError("top-logprobs", $"{request.TopLogProbs}", rule);
+        }
+
         if (request.Session is { } session && (session.Length is 0 or > MaxSessionLength || session.Any(char.IsControl)))
             yield return new InputError("session", session, $"must have 1 to {MaxSessionLength} printable characters");
         foreach (var error in request.Sampling.Validate())

@@ -46,7 +46,6 @@ internal sealed class SequenceRun
         var length = _request.Tokens.Count;
         while (true)
         {
-            cancellation.ThrowIfCancellationRequested();
             while (next < length && _flights.Count < _maxInFlight)
             {
                 var count = Math.Min(_chunk, length - next);
@@ -57,6 +56,7 @@ internal sealed class SequenceRun
             var result = await ReceiveAsync(cancellation);
             if (next == length && _flights.Count == 0)
                 return result;
+            cancellation.ThrowIfCancellationRequested();
         }
     }
 
@@ -73,7 +73,7 @@ internal sealed class SequenceRun
     /// <returns>Whether the KV cache is what the session says; not so once a step has failed.</returns>
     public async Task<bool> DrainAsync()
     {
-        while (_flights.Count > 0 && !_broken)
+        while (_flights.Count > 0)
         {
             try
             {
@@ -81,7 +81,7 @@ internal sealed class SequenceRun
             }
             catch (StageFailureException)
             {
-                break;
+                // Its request has ended already; that the KV cache is of no use any more is all that matters.
             }
         }
 
@@ -93,7 +93,8 @@ internal sealed class SequenceRun
     private void Send(int start, int[] tokens, bool draw)
     {
         var slice = new Slice { Sequence = _session.Sequence, Start = start, Count = tokens.Length, Sampling = draw ? Sampling() : null };
-        _flights.Enqueue(new Flight(_pipeline.RunAsync([slice], tokens, CancellationToken.None), start + tokens.Length, Stopwatch.GetTimestamp()));
+        var sent = Stopwatch.GetTimestamp();
+        _flights.Enqueue(new Flight(_pipeline.RunAsync([slice], tokens, CancellationToken.None), start + tokens.Length, sent));
     }
 
     private async Task<TimedResult> ReceiveAsync(CancellationToken cancellation)
@@ -103,12 +104,14 @@ internal sealed class SequenceRun
         {
             var result = await flight.Result.WaitAsync(cancellation);
             _flights.Dequeue();
-            _session.Cached(flight.End);
+            if (!_broken)
+                _session.Cached(flight.End);
             _recorder.Changed(_session);
             return new TimedResult(result, Stopwatch.GetElapsedTime(flight.Sent));
         }
         catch (StageFailureException error)
         {
+            _flights.Dequeue();
             _broken = true;
             cancellation.ThrowIfCancellationRequested();
             throw FailureAdvice.For(error.Failure, error);

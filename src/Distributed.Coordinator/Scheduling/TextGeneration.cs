@@ -10,7 +10,9 @@ namespace Distributed.Coordinator.Scheduling;
 /// <param name="Token">The token.</param>
 public sealed record GeneratedText(string Text, GeneratedToken Token);
 
-/// <summary>A request's answer as text, piece by piece. Like <see cref="Generation"/> it can be enumerated once, and ends when that is left.</summary>
+/// <summary>
+/// A request's answer as text, piece by piece. Like <see cref="Generation"/> it can be enumerated once, and ends when that is left.
+/// </summary>
 public sealed class TextGeneration : IAsyncEnumerable<GeneratedText>
 {
     private readonly Generation _generation;

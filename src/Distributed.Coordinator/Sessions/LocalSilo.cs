@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Distributed.Cluster;
 using Distributed.Grains;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
@@ -71,6 +72,7 @@ public sealed class LocalSilo : IAsyncDisposable
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         builder.Logging.SetMinimumLevel(LogLevel.Error);
+        builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.UseOrleans(silo =>
         {
             // Gateway port 0: grains are called from this process only.

@@ -68,6 +68,8 @@ public sealed class Session
                 reused++;
             _tokens.RemoveRange(reused, _tokens.Count - reused);
             _tokens.AddRange(prompt.Skip(reused));
+            // What lies behind is cut off by the first step; until then it is of no use.
+            _cached = reused;
             _recorded = Math.Min(_recorded, reused);
             _sampling = sampling;
             Change(SessionState.Running);

@@ -44,7 +44,7 @@ public sealed class SessionRecorder : IAsyncDisposable
     /// <param name="soon">Write without waiting for the interval's end.</param>
     public void Changed(Session session, bool soon = false)
     {
-        if (_marked.Count < MaxMarked || _marked.ContainsKey(session))
+        if (_marked.ContainsKey(session) || _marked.Count < MaxMarked)
             _marked[session] = session.Revision;
         if (soon)
             Wake();
@@ -116,10 +116,13 @@ public sealed class SessionRecorder : IAsyncDisposable
 
     private async Task WriteAsync(Session session)
     {
-        var marked = _marked[session];
-        var record = session.TakeChanges(_layout, out var from);
+        var from = 0;
         try
         {
+            // Written by another task since the loop looked.
+            if (!_marked.TryGetValue(session, out var marked))
+                return;
+            var record = session.TakeChanges(_layout, out from);
             var grain = _grains.GetGrain<ISessionGrain>(session.Id);
             var known = await grain.RecordAsync(record, from).WaitAsync(WriteTimeout, _stop.Token);
             if (known < from)

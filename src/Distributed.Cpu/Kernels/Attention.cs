@@ -74,6 +74,7 @@ internal static unsafe class Attention<T>
     }
 
     /// <summary>Turns a block's scores into weights relative to the largest score so far.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Weigh(float* query, float* keys, int count, AttentionShape shape, ref Softmax softmax, float* weights)
     {
         if (count <= 0)
@@ -96,6 +97,7 @@ internal static unsafe class Attention<T>
     }
 
     /// <summary>output = output × rescale + Σ weight × value, position after position.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Gather(float* output, float* values, int count, int headDim, float rescale, float* weights)
     {
         if (count <= 0)

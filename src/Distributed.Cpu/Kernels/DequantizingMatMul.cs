@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
@@ -22,6 +23,7 @@ internal sealed unsafe class DequantizingMatMul<T>(QuantType type, InstructionSe
                 Tile(task, row, token, Math.Min(TokenTile, task.Tokens - token), buffer);
     }
 
+    [SkipLocalsInit]
     private void Tile(in MatMulTask task, int row, int firstToken, int tokens, float* buffer)
     {
         var sums = stackalloc float[TokenTile * Lanes.Count];

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
@@ -43,23 +44,22 @@ internal sealed unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : M
 {
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
-        var row = firstRow;
-        if (task.Tokens < 4)
-        {
-            for (; row <= endRow - 4; row += 4)
-                for (var token = 0; token < task.Tokens; token++)
-                    FourRows(task, row, token);
-        }
-        for (; row < endRow; row++)
-        {
-            var token = 0;
-            for (; token <= task.Tokens - 4; token += 4)
+        // Tokens outside: the inputs of four stay in the nearest cache while the rows pass by.
+        var token = 0;
+        for (; token <= task.Tokens - 4; token += 4)
+            for (var row = firstRow; row < endRow; row++)
                 FourTokens(task, row, token);
-            for (; token < task.Tokens; token++)
+        for (; token < task.Tokens; token++)
+        {
+            var row = firstRow;
+            for (; row <= endRow - 4; row += 4)
+                FourRows(task, row, token);
+            for (; row < endRow; row++)
                 One(task, row, token);
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourRows(in MatMulTask task, int row, int token)
     {
         var (a, b, c, d) = (T.Zero, T.Zero, T.Zero, T.Zero);
@@ -77,12 +77,14 @@ internal sealed unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : M
             c = T.MultiplyAdd(TWeights.Load<T>(w2, i), input, c);
             d = T.MultiplyAdd(TWeights.Load<T>(w3, i), input, d);
         }
-        task.Write(token, row, Finish(task, w0, x, i, a));
-        task.Write(token, row + 1, Finish(task, w1, x, i, b));
-        task.Write(token, row + 2, Finish(task, w2, x, i, c));
-        task.Write(token, row + 3, Finish(task, w3, x, i, d));
+        var (sumA, sumB, sumC, sumD) = (T.Sum(a), T.Sum(b), T.Sum(c), T.Sum(d));
+        task.Write(token, row, AddRest(task, w0, x, i, sumA));
+        task.Write(token, row + 1, AddRest(task, w1, x, i, sumB));
+        task.Write(token, row + 2, AddRest(task, w2, x, i, sumC));
+        task.Write(token, row + 3, AddRest(task, w3, x, i, sumD));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourTokens(in MatMulTask task, int row, int token)
     {
         var (a, b, c, d) = (T.Zero, T.Zero, T.Zero, T.Zero);
@@ -100,12 +102,15 @@ internal sealed unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : M
             c = T.MultiplyAdd(weight, T.Load(x2 + i), c);
             d = T.MultiplyAdd(weight, T.Load(x3 + i), d);
         }
-        task.Write(token, row, Finish(task, w, x0, i, a));
-        task.Write(token + 1, row, Finish(task, w, x1, i, b));
-        task.Write(token + 2, row, Finish(task, w, x2, i, c));
-        task.Write(token + 3, row, Finish(task, w, x3, i, d));
+        // All lanes are summed before the first call, over which vectors would have to be kept in memory.
+        var (sumA, sumB, sumC, sumD) = (T.Sum(a), T.Sum(b), T.Sum(c), T.Sum(d));
+        task.Write(token, row, AddRest(task, w, x0, i, sumA));
+        task.Write(token + 1, row, AddRest(task, w, x1, i, sumB));
+        task.Write(token + 2, row, AddRest(task, w, x2, i, sumC));
+        task.Write(token + 3, row, AddRest(task, w, x3, i, sumD));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void One(in MatMulTask task, int row, int token)
     {
         var sum = T.Zero;
@@ -114,14 +119,14 @@ internal sealed unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : M
         var i = 0;
         for (; i <= task.Columns - Lanes.Count; i += Lanes.Count)
             sum = T.MultiplyAdd(TWeights.Load<T>(w, i), T.Load(x + i), sum);
-        task.Write(token, row, Finish(task, w, x, i, sum));
+        task.Write(token, row, AddRest(task, w, x, i, T.Sum(sum)));
     }
 
-    private static float Finish(in MatMulTask task, byte* weights, float* x, int column, T lanes) =>
-        column == task.Columns ? T.Sum(lanes) : AddRest(task, weights, x, column, T.Sum(lanes));
-
     /// <summary>Adds the columns past the last whole sixteen, one by one, behind the sum of the lanes.</summary>
-    private static float AddRest(in MatMulTask task, byte* weights, float* x, int column, float sum)
+    private static float AddRest(in MatMulTask task, byte* weights, float* x, int column, float sum) =>
+        column == task.Columns ? sum : AddLast(task, weights, x, column, sum);
+
+    private static float AddLast(in MatMulTask task, byte* weights, float* x, int column, float sum)
     {
         var rest = stackalloc float[Lanes.Count];
         var size = (int)(task.RowBytes / task.Columns);

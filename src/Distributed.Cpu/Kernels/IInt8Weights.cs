@@ -13,6 +13,9 @@ internal unsafe interface IInt8Weights
 {
     static abstract QuantType Type { get; }
 
+    /// <summary>No number is above 127.</summary>
+    static abstract bool SevenBits { get; }
+
     /// <summary>The 32 numbers of a block.</summary>
     /// <param name="unit">The first byte of the format's own block.</param>
     /// <param name="block">Which 32 values of it.</param>
@@ -38,12 +41,6 @@ internal unsafe interface IInt8Weights
     static abstract Vector256<float> Add(
         Vector256<float> sum, Vector256<int> first, Vector256<int> second, ref RowScales scales, int block, InputBlock input);
 }
-
-/// <summary>What a product needs to know of one block of <see cref="Int8Input"/> besides its integers.</summary>
-/// <param name="Scale">What the integers are multiplied by.</param>
-/// <param name="Sum">The sum of all 32.</param>
-/// <param name="FirstSum">The sum of the first 16.</param>
-internal readonly record struct InputBlock(float Scale, int Sum, int FirstSum);
 
 /// <summary>The scales of a unit in eight rows, a lane per row.</summary>
 internal struct RowScales

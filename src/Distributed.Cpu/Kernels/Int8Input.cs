@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>
@@ -36,7 +38,22 @@ internal unsafe struct Int8Input
         FirstSums = Sums + count;
     }
 
+    /// <summary>What a product needs of a block besides its integers.</summary>
+    public readonly InputBlock this[int block] => new(Scales[block], Sums[block], FirstSums[block]);
+
+    /// <summary>The same from a later block on.</summary>
+    public readonly Int8Input From(long block)
+    {
+        var later = this;
+        later.Values += block * BlockLength;
+        later.Scales += block;
+        later.Sums += block;
+        later.FirstSums += block;
+        return later;
+    }
+
     /// <summary>Quantises one token's row of <paramref name="columns"/> values, a multiple of 32.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Quantize<T>(float* row, int columns, int token, int tokens)
         where T : struct, ILanes<T>
     {
@@ -59,3 +76,9 @@ internal unsafe struct Int8Input
         }
     }
 }
+
+/// <summary>What a product needs to know of one block of <see cref="Int8Input"/> besides its integers.</summary>
+/// <param name="Scale">What the integers are multiplied by.</param>
+/// <param name="Sum">The sum of all 32.</param>
+/// <param name="FirstSum">The sum of the first 16.</param>
+internal readonly record struct InputBlock(float Scale, int Sum, int FirstSum);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Distributed.Cpu.Kernels;
@@ -19,6 +20,7 @@ internal sealed unsafe class Int8MatMul<TWeights>(InstructionSets needs) : MatMu
                 Tile(task, row, token, Math.Min(TokenTile, task.Tokens - token));
     }
 
+    [SkipLocalsInit]
     private void Tile(in MatMulTask task, int row, int firstToken, int tokens)
     {
         var sums = stackalloc float[TokenTile];
@@ -26,20 +28,19 @@ internal sealed unsafe class Int8MatMul<TWeights>(InstructionSets needs) : MatMu
         var numbers = stackalloc byte[Int8Input.BlockLength];
         var unit = task.Weights + (row * task.RowBytes);
         var blocks = TWeights.Type.BlockLength / Int8Input.BlockLength;
-        for (var block = 0; block < task.Columns / Int8Input.BlockLength; block++)
+        var input = task.Quantized.From(firstToken);
+        for (var block = 0; block < task.Columns / Int8Input.BlockLength; block++, input = input.From(task.Tokens))
         {
             var part = block % blocks;
             if (block > 0 && part == 0)
                 unit += TWeights.Type.BlockBytes;
             TWeights.Unpack(unit, part, numbers);
-            var at = ((long)block * task.Tokens) + firstToken;
-            for (var token = 0; token < tokens; token++, at++)
+            for (var token = 0; token < tokens; token++)
             {
-                var values = task.Quantized.Values + (at * Int8Input.BlockLength);
-                var input = new InputBlock(task.Quantized.Scales[at], task.Quantized.Sums[at], task.Quantized.FirstSums[at]);
+                var values = input.Values + (token * Int8Input.BlockLength);
                 var first = _vectors ? VectorDot(numbers, values) : Dot(numbers, values);
                 var second = _vectors ? VectorDot(numbers + 16, values + 16) : Dot(numbers + 16, values + 16);
-                sums[token] = TWeights.Add(sums[token], first, second, unit, part, input);
+                sums[token] = TWeights.Add(sums[token], first, second, unit, part, input[token]);
             }
         }
         for (var token = 0; token < tokens; token++)

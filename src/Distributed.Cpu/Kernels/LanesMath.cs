@@ -21,6 +21,7 @@ internal static unsafe class LanesMath<T>
     }
 
     /// <summary>The dot product: lane by lane in order, then the sum of the lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Dot(float* a, float* b, int count)
     {
         var sum = T.Zero;

@@ -12,6 +12,8 @@ internal readonly unsafe struct Q4_0Weights : IInt8Weights
 
     public static QuantType Type => Q4_0.Type;
 
+    public static bool SevenBits => true;
+
     public static void Unpack(byte* unit, int block, byte* numbers)
     {
         for (var i = 0; i < 16; i++)

@@ -12,6 +12,8 @@ internal readonly unsafe struct Q4_KWeights : IInt8Weights
 
     public static QuantType Type => Q4_K.Type;
 
+    public static bool SevenBits => true;
+
     public static void Unpack(byte* unit, int block, byte* numbers)
     {
         for (var i = 0; i < 32; i++)

@@ -15,6 +15,8 @@ internal readonly unsafe struct Q6_KWeights : IInt8Weights
 
     public static QuantType Type => Q6_K.Type;
 
+    public static bool SevenBits => true;
+
     public static void Unpack(byte* unit, int block, byte* numbers)
     {
         var (half, quarter) = (block / 4, block % 4);

@@ -15,6 +15,8 @@ internal readonly unsafe struct Q8_0Weights : IInt8Weights
 
     public static QuantType Type => Q8_0.Type;
 
+    public static bool SevenBits => false;
+
     public static void Unpack(byte* unit, int block, byte* numbers)
     {
         for (var i = 0; i < 32; i++)

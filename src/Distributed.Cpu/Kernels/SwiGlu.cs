@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>gate = gate / (1 + e^−gate) × up.</summary>
 internal static unsafe class SwiGlu<T>
     where T : struct, ILanes<T>
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(float* gate, float* up, int count)
     {
         var one = T.Create(1);

@@ -43,27 +43,25 @@ public sealed class KvBlocks
     /// get their room or none does.
     /// </summary>
     /// <param name="slices">At most one per sequence.</param>
-    /// <returns>The slices with their block tables, numbered through the batch.</returns>
+    /// <param name="result">Gets the slices with their block tables, numbered through the batch; what it had is dropped.</param>
     /// <exception cref="InvalidInputException">A slice is empty, begins past what is cached, or its sequence comes twice.</exception>
     /// <exception cref="KvFullException">There are too few free blocks.</exception>
-    public BatchSlice[] Extend(ReadOnlySpan<SequenceSlice> slices)
+    public void Extend(ReadOnlySpan<SequenceSlice> slices, List<BatchSlice> result)
     {
         lock (_gate)
         {
             Check(slices);
-            var result = new BatchSlice[slices.Length];
+            result.Clear();
             // What is cut back first can serve the slices after it.
             foreach (var slice in slices)
                 Resize(slice.Sequence, slice.Start);
             var offset = 0;
-            for (var i = 0; i < slices.Length; i++)
+            foreach (var slice in slices)
             {
-                var slice = slices[i];
                 var table = Resize(slice.Sequence, slice.Start + slice.Count);
-                result[i] = new BatchSlice(slice.Sequence, slice.Start, slice.Count, offset, table.Blocks);
+                result.Add(new BatchSlice(slice.Sequence, slice.Start, slice.Count, offset, table.Blocks));
                 offset += slice.Count;
             }
-            return result;
         }
     }
 

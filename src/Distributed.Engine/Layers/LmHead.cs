@@ -15,7 +15,7 @@ internal sealed class LmHead(StageWeights weights)
     /// <summary>Computes the logits of the batch's outputs, as many at once as the workspace has room for.</summary>
     public void Forward(Workspace work, Span<float> logits)
     {
-        var outputs = work.Batch.Outputs.AsSpan();
+        var outputs = work.Batch.Outputs;
         var vocabulary = work.Logits.Columns;
         while (!outputs.IsEmpty)
         {

@@ -38,7 +38,7 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"top_logprobs":2}""", "top_logprobs", "logprobs")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"logprobs":true,"top_logprobs":21}""", "top_logprobs", "between 0 and 20")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}}""", "stream_options", "stream")]
-    [InlineData("""{"messages":[{"role":"user","content":"x"}],"session_id":""}""", "session", "1 to 128")]
+    [InlineData("""{"messages":[{"role":"user","content":"x"}],"session_id":""}""", "session_id", "1 to 128")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"n":2}""", "n", "not supported")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tools":[{}]}""", "tools", "not supported")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}}""", "response_format", "not supported")]
@@ -61,7 +61,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
         using var response = await PostAsync(
             """
             {"messages":[{"role":"user","content":"Hi","name":"Ann"}],"max_tokens":1,"n":1,"tools":[],"tool_choice":"none","logit_bias":{},
-             "response_format":{"type":"text"},"presence_penalty":0,"frequency_penalty":0.0,"user":"ann","store":null,"stop":null,"never_heard_of":[1]}
+             "response_format":{"type":"text"},"presence_penalty":0,"frequency_penalty":0.0,"user":"ann","store":null,"stop":null,
+             "never_heard_of":[1]}
             """);
 
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
@@ -91,7 +92,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
     public async Task A_body_beyond_the_limit_is_a_413()
     {
         // The client waits for a word before it sends the body, and need not send it at all.
-        using var request = new HttpRequestMessage(HttpMethod.Post, Chat) { Content = Json(Request(new string('x', (int)HttpServer.MaxBodyBytes))) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, Chat);
+        request.Content = Json(Request(new string('x', (int)HttpServer.MaxBodyBytes)));
         request.Headers.ExpectContinue = true;
         using var response = await _server.Http.SendAsync(request);
 
@@ -130,7 +132,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
     [Fact]
     public async Task A_stream_is_events_of_JSON_that_end_with_DONE()
     {
-        using var response = await PostAsync("""{"messages":[{"role":"user","content":"Hi"}],"max_tokens":3,"stream":true,"stream_options":{"include_usage":true}}""");
+        using var response = await PostAsync(
+            """{"messages":[{"role":"user","content":"Hi"}],"max_tokens":3,"stream":true,"stream_options":{"include_usage":true}}""");
 
         Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
         var events = (await response.Content.ReadAsStringAsync()).Split("\n\n", StringSplitOptions.RemoveEmptyEntries);
@@ -144,7 +147,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
         Assert.Equal(3, chunks[^1].GetProperty("usage").GetProperty("completion_tokens").GetInt32());
         var timings = chunks[^1].GetProperty("distributed");
         Assert.Equal(2, timings.GetProperty("stages").GetArrayLength());
-        Assert.Equal(["worker-0", "worker-1", "coordinator"], timings.GetProperty("hops").EnumerateArray().Select(hop => hop.GetProperty("to").GetString()));
+        var hops = timings.GetProperty("hops").EnumerateArray().Select(hop => hop.GetProperty("to").GetString());
+        Assert.Equal(["worker-0", "worker-1", "coordinator"], hops);
     }
 
     [Fact]
@@ -155,7 +159,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
         using var second = await PostAsync(Body);
 
         var usage = (await second.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("usage");
-        Assert.Equal(usage.GetProperty("prompt_tokens").GetInt32() - 1, usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens").GetInt32());
+        var cached = usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens").GetInt32();
+        Assert.Equal(usage.GetProperty("prompt_tokens").GetInt32() - 1, cached);
         Assert.True(await _server.Host.Scheduler.EndSessionAsync("s"));
     }
 
@@ -194,7 +199,8 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
         await _server.EmptyAsync();
     }
 
-    private static string Request(string prompt) => JsonSerializer.Serialize(new { messages = new[] { new { role = "user", content = prompt } } });
+    private static string Request(string prompt) =>
+        JsonSerializer.Serialize(new { messages = new[] { new { role = "user", content = prompt } } });
 
     private static StringContent Json(string body) => new(body, Encoding.UTF8, "application/json");
 

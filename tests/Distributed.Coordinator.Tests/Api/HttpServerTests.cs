@@ -19,7 +19,8 @@ public sealed class HttpServerTests
         taken.Start();
         var config = new ClusterConfig { Model = Repository.SampleModel, Http = NodeAddress.Parse("http", $"{taken.LocalEndpoint}") };
 
-        var error = await Assert.ThrowsAsync<IOException>(() => HttpServer.RunAsync(config, null, null, default).WaitAsync(RunningCluster.Patience));
+        var error = await Assert.ThrowsAsync<IOException>(
+            () => HttpServer.RunAsync(config, null, null, default).WaitAsync(RunningCluster.Patience));
 
         Assert.Contains($"{taken.LocalEndpoint} is in use", error.Message);
         Assert.Contains("--http", error.Message);
@@ -70,7 +71,8 @@ public sealed class HttpServerTests
         var body = await ready.Content.ReadFromJsonAsync<JsonElement>();
         Assert.Equal("failed", body.GetProperty("status").GetString());
         Assert.NotEmpty(body.GetProperty("reason").GetString()!);
-        using var chat = await server.Http.PostAsJsonAsync("/v1/chat/completions", new { messages = new[] { new { role = "user", content = "Hi" } } });
+        var request = new { messages = new[] { new { role = "user", content = "Hi" } } };
+        using var chat = await server.Http.PostAsJsonAsync("/v1/chat/completions", request);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, chat.StatusCode);
         var error = (await chat.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error");
         Assert.Equal("pipeline_failed", error.GetProperty("code").GetString());
@@ -81,10 +83,8 @@ public sealed class HttpServerTests
     public async Task A_stream_that_breaks_ends_with_an_error_and_without_DONE()
     {
         await using var server = await RunningServer.StartAsync(change: config => config with { Context = 512 });
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions")
-        {
-            Content = JsonContent.Create(new { stream = true, temperature = 0, messages = new[] { new { role = "user", content = RunningCluster.Story } } }),
-        };
+        var body = new { stream = true, temperature = 0, messages = new[] { new { role = "user", content = RunningCluster.Story } } };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = JsonContent.Create(body) };
         using var response = await server.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         server.Workers.Workers[0].Process.Kill();
 

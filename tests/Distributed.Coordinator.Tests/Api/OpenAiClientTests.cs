@@ -14,7 +14,8 @@ public sealed class OpenAiClientTests(OpenAiClientTests.Fixture fixture) : IClas
     {
         var (prompt, text) = RunningCluster.Expected(0);
 
-        ChatCompletion answer = await _server.Client().CompleteChatAsync([new UserChatMessage(prompt)], new ChatCompletionOptions { Temperature = 0 });
+        var options = new ChatCompletionOptions { Temperature = 0 };
+        ChatCompletion answer = await _server.Client().CompleteChatAsync([new UserChatMessage(prompt)], options);
 
         Assert.Equal(text, answer.Content[0].Text);
         Assert.Equal(ChatFinishReason.Stop, answer.FinishReason);
@@ -32,7 +33,8 @@ public sealed class OpenAiClientTests(OpenAiClientTests.Fixture fixture) : IClas
     {
         var (prompt, text) = RunningCluster.Expected(0);
         var pieces = new List<StreamingChatCompletionUpdate>();
-        await foreach (var piece in _server.Client().CompleteChatStreamingAsync([new UserChatMessage(prompt)], new ChatCompletionOptions { Temperature = 0 }))
+        var options = new ChatCompletionOptions { Temperature = 0 };
+        await foreach (var piece in _server.Client().CompleteChatStreamingAsync([new UserChatMessage(prompt)], options))
             pieces.Add(piece);
 
         Assert.Equal(text, string.Concat(pieces.SelectMany(piece => piece.ContentUpdate).Select(part => part.Text)));
@@ -56,7 +58,8 @@ public sealed class OpenAiClientTests(OpenAiClientTests.Fixture fixture) : IClas
             new UserChatMessage("More."),
         ];
 
-        ChatCompletion answer = await _server.Client().CompleteChatAsync(messages, new ChatCompletionOptions { Temperature = 0, MaxOutputTokenCount = 1 });
+        var options = new ChatCompletionOptions { Temperature = 0, MaxOutputTokenCount = 1 };
+        ChatCompletion answer = await _server.Client().CompleteChatAsync(messages, options);
 
         Core.Chat.ChatMessage[] same = [new("system", "Be brief."), new("user", prompt), new("assistant", "Yes."), new("user", "More.")];
         Assert.Equal(_server.Host.EncodeChat(same).Length, answer.Usage.InputTokenCount);
@@ -127,7 +130,8 @@ public sealed class OpenAiClientTests(OpenAiClientTests.Fixture fixture) : IClas
     [Fact]
     public async Task The_model_is_listed()
     {
-        var client = new OpenAIClient(new ApiKeyCredential("none"), new OpenAIClientOptions { Endpoint = new Uri(_server.Http.BaseAddress!, "/v1") });
+        var options = new OpenAIClientOptions { Endpoint = new Uri(_server.Http.BaseAddress!, "/v1") };
+        var client = new OpenAIClient(new ApiKeyCredential("none"), options);
 
         var models = await client.GetOpenAIModelClient().GetModelsAsync();
 
@@ -148,7 +152,8 @@ public sealed class OpenAiClientTests(OpenAiClientTests.Fixture fixture) : IClas
     {
         var options = new ChatCompletionOptions { Tools = { ChatTool.CreateFunctionTool("f") } };
 
-        var error = await Assert.ThrowsAsync<ClientResultException>(() => _server.Client().CompleteChatAsync([new UserChatMessage("Hi")], options));
+        var error = await Assert.ThrowsAsync<ClientResultException>(
+            () => _server.Client().CompleteChatAsync([new UserChatMessage("Hi")], options));
 
         Assert.Equal(400, error.Status);
         Assert.Contains("tools", error.Message);

@@ -18,7 +18,8 @@ internal sealed class RunningServer : IAsyncDisposable
         Workers = workers;
         var ready = new TaskCompletionSource<(string Url, CoordinatorHost Host)>();
         _running = HttpServer.RunAsync(config, null, (url, host) => ready.SetResult((url, host)), _stop.Token);
-        Ready = Task.WhenAny(_running, ready.Task).ContinueWith(_ => _running.IsFaulted ? throw _running.Exception : ready.Task.Result, TaskScheduler.Default);
+        _ = _running.ContinueWith(ended => ready.TrySetException(ended.Exception!), TaskContinuationOptions.OnlyOnFaulted);
+        Ready = ready.Task;
     }
 
     public LocalWorkers Workers { get; }

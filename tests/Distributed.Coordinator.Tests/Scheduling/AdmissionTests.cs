@@ -123,6 +123,7 @@ public sealed class AdmissionTests
     {
         var admission = Admission(sequences: 4, kvBlocks: 100);
         var first = await admission.EnterAsync("a", Block, default);
+        first.Session.Cached(1);
         var second = admission.EnterAsync("a", Block, default);
         await Soon(admission.EnterAsync("b", Block, default));
         Assert.False(second.IsCompleted);
@@ -146,6 +147,18 @@ public sealed class AdmissionTests
         await admission.LeaveAsync(first, keep: false);
 
         await Soon(third);
+    }
+
+    [Fact]
+    public async Task A_session_without_a_token_in_the_KV_cache_is_not_kept()
+    {
+        var admission = Admission(sequences: 4, kvBlocks: 100);
+        var place = await admission.EnterAsync("a", Block, default);
+
+        await admission.LeaveAsync(place, keep: true);
+
+        Assert.Equal(["a"], _released);
+        Assert.False(await admission.EndAsync("a"));
     }
 
     [Fact]
@@ -198,7 +211,10 @@ public sealed class AdmissionTests
         var running = 0;
         var blocks = 0;
         var random = new Random(7);
-        var requests = Enumerable.Range(0, 200).Select(i => Task.Run(() => RunAsync(i % 3 == 0 ? $"s{i % 5}" : null, random.Next(1, 8)))).ToArray();
+        var requests = Enumerable.Range(0, 200)
+            .Select(i => (Session: i % 3 == 0 ? $"s{i % 5}" : null, Size: random.Next(1, 8)))
+            .Select(request => Task.Run(() => RunAsync(request.Session, request.Size)))
+            .ToArray();
 
         await Task.WhenAll(requests).WaitAsync(TimeSpan.FromSeconds(30));
 

@@ -32,10 +32,10 @@ public sealed class CancellationTests(CancellationTests.Fixture fixture) : IClas
     [Fact]
     public async Task Cancelling_in_the_middle_of_prefill_frees_the_KV_on_every_stage()
     {
-        var request = new GenerationRequest { Tokens = [.. Enumerable.Repeat(5, 400)], Sampling = RunningCluster.Greedy };
+        var request = new GenerationRequest { Tokens = [.. Enumerable.Repeat(5, 400)], Sampling = RunningCluster.Greedy, IgnoreEnd = true };
         using var cancel = new CancellationTokenSource();
         var running = _cluster.GenerateAsync(request, cancel.Token);
-        while ((await _cluster.ReportAsync()).All(stage => stage.Sequences.Count == 0))
+        while (!running.IsCompleted && (await _cluster.ReportAsync()).All(stage => stage.Sequences.Count == 0))
             await Task.Yield();
         await cancel.CancelAsync();
 
@@ -92,7 +92,8 @@ public sealed class CancellationTests(CancellationTests.Fixture fixture) : IClas
     public async Task Stopping_the_coordinator_ends_a_running_request()
     {
         await using var cluster = await RunningCluster.StartAsync(workers: 1);
-        await using var tokens = cluster.Host.Scheduler.Generate(cluster.Ask(RunningCluster.Story) with { IgnoreEnd = true }, default).GetAsyncEnumerator();
+        var request = cluster.Ask(RunningCluster.Story) with { IgnoreEnd = true };
+        await using var tokens = cluster.Host.Scheduler.Generate(request, default).GetAsyncEnumerator();
         Assert.True(await tokens.MoveNextAsync());
 
         await cluster.Host.DisposeAsync();

@@ -30,17 +30,19 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
         Assert.Equal(FinishReason.EndOfGeneration, generation.FinishReason);
         Assert.Equal(FinishReason.EndOfGeneration, tokens[^1].FinishReason);
         Assert.All(tokens.SkipLast(1), token => Assert.Null(token.FinishReason));
-        Assert.Equal((request.Tokens.Count, 0, tokens.Count), (statistics.PromptTokens, statistics.ReusedTokens, statistics.GeneratedTokens));
+        Assert.Equal(
+            (request.Tokens.Count, 0, tokens.Count),
+            (statistics.PromptTokens, statistics.ReusedTokens, statistics.GeneratedTokens));
         Assert.Equal([0, 1, 2], statistics.Stages.Select(stage => stage.Stage));
         Assert.All(statistics.Stages, stage => Assert.True(stage.ComputeMs > 0, $"{stage}"));
         Assert.Equal([0, 1, 2, 3], statistics.Hops.Select(hop => hop.Index));
         Assert.All(statistics.Hops, hop => Assert.True(hop.TotalMs > 0, $"{hop}"));
         Assert.True(statistics.PrefillTokensPerSecond > 0);
         Assert.True(statistics.DecodeTokensPerSecond > 0);
-        // What the stages and hops account for is no more than the steps took.
-        var accounted = statistics.Stages.Sum(stage => stage.QueueMs + stage.ComputeMs) + statistics.Hops.Sum(hop => hop.TotalMs);
-        var step = statistics.DecodeTime.TotalMilliseconds / (tokens.Count - 1);
-        Assert.InRange(accounted, step * 0.2, step * 1.05);
+        // Without the wire, whose ends are on two clocks, the parts of a step follow each other and are no more than the whole.
+        var accounted = statistics.Stages.Sum(stage => stage.QueueMs + stage.ComputeMs)
+            + statistics.Hops.Sum(hop => hop.SerializeMs + hop.DeserializeMs);
+        Assert.InRange(accounted, 0, statistics.DecodeTime.TotalMilliseconds / (tokens.Count - 1));
     }
 
     [Fact]
@@ -81,7 +83,11 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
     [Fact]
     public async Task The_same_seed_gives_the_same_answer_and_another_seed_another()
     {
-        var request = _cluster.Ask(RunningCluster.Story) with { MaxTokens = 40, Sampling = new() { Temperature = 1.5f, TopK = 0, TopP = 1, MinP = 0, Seed = 7 } };
+        var request = _cluster.Ask(RunningCluster.Story) with
+        {
+            MaxTokens = 40,
+            Sampling = new() { Temperature = 1.5f, TopK = 0, TopP = 1, MinP = 0, Seed = 7 },
+        };
         var first = await _cluster.IdsAsync(request);
 
         Assert.Equal(first, await _cluster.IdsAsync(request));
@@ -91,10 +97,15 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
     [Fact]
     public async Task A_strong_repeat_penalty_looks_at_the_prompt_and_all_that_was_drawn()
     {
-        var request = _cluster.Ask(RunningCluster.Story) with { MaxTokens = 40, IgnoreEnd = true, Sampling = RunningCluster.Greedy with { RepeatPenalty = 100, RepeatLastN = 512 } };
+        var request = _cluster.Ask(RunningCluster.Story) with
+        {
+            MaxTokens = 40,
+            IgnoreEnd = true,
+            Sampling = RunningCluster.Greedy with { RepeatPenalty = 100, RepeatLastN = 512 },
+        };
         var ids = await _cluster.IdsAsync(request);
 
-        // A logit of exactly 0 or below is what a penalised token must beat; with a penalty this strong none comes twice.
+        // With a penalty this strong no token comes twice.
         Assert.Equal(ids.Length, ids.Distinct().Count());
         Assert.Empty(ids.Intersect(request.Tokens));
     }
@@ -133,7 +144,8 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
     public void A_prompt_that_fills_the_context_is_refused_with_the_numbers()
     {
         var context = _cluster.Host.Context;
-        var error = Assert.Throws<InvalidInputException>(() => _cluster.Host.Scheduler.Generate(new() { Tokens = new int[context] }, default));
+        var request = new GenerationRequest { Tokens = new int[context] };
+        var error = Assert.Throws<InvalidInputException>(() => _cluster.Host.Scheduler.Generate(request, default));
 
         Assert.Contains($"{context} tokens", error.Message);
         Assert.Contains($"context of {context}", error.Message);
@@ -142,7 +154,14 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
     [Fact]
     public void Every_rule_a_request_breaks_is_named()
     {
-        var request = new GenerationRequest { Tokens = [], MaxTokens = 0, TopLogProbs = 21, Session = "", Sampling = new() { TopP = 2, Temperature = float.NaN } };
+        var request = new GenerationRequest
+        {
+            Tokens = [],
+            MaxTokens = 0,
+            TopLogProbs = 21,
+            Session = "",
+            Sampling = new() { TopP = 2, Temperature = float.NaN },
+        };
         var error = Assert.Throws<InvalidInputException>(() => _cluster.Host.Scheduler.Generate(request, default));
 
         Assert.Equal(["prompt", "max-tokens", "top-logprobs", "session", "--temperature", "--top-p"], error.Errors.Select(e => e.Key));
@@ -153,7 +172,8 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
         internal RunningCluster Cluster { get; private set; } = null!;
 
         // A small batch, so that prompts take several chunks.
-        public async Task InitializeAsync() => Cluster = await RunningCluster.StartAsync(change: config => config with { MaxBatchTokens = 8 });
+        public async Task InitializeAsync() =>
+            Cluster = await RunningCluster.StartAsync(change: config => config with { MaxBatchTokens = 8 });
 
         public async Task DisposeAsync() => await Cluster.DisposeAsync();
     }

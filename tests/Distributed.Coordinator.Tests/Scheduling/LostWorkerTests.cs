@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
 
 namespace Distributed.Coordinator.Tests.Scheduling;
 
@@ -24,8 +25,21 @@ public sealed class LostWorkerTests
             }
         });
         Assert.Contains("start the coordinator again", lost.Message);
+        Assert.Equal($"worker-{worker}", lost.Failure.Worker);
         await cluster.Host.Pipeline.Failed.WaitAsync(RunningCluster.Patience);
         var refused = await Assert.ThrowsAsync<StageFailureException>(() => cluster.GenerateAsync(request));
         Assert.Contains("start the coordinator again", refused.Message);
+    }
+
+    [Fact]
+    public async Task A_worker_that_is_asked_to_stop_says_so()
+    {
+        await using var cluster = await RunningCluster.StartAsync();
+        using var terminate = System.Diagnostics.Process.Start("kill", ["-TERM", $"{cluster.Workers.Workers[1].Process.Id}"]);
+
+        var failure = await cluster.Host.Pipeline.Failed.WaitAsync(RunningCluster.Patience);
+
+        Assert.Equal(FailureCode.WorkerStopping, failure.Code);
+        Assert.Equal("worker-1", failure.Worker);
     }
 }

@@ -52,8 +52,20 @@ public sealed class GrainTests : IAsyncLifetime
         var grain = _silo.Grains.GetGrain<ISessionGrain>("a");
         var record = Record(1, 1, 2) with
         {
-            Sampling = new SamplingOptions { Temperature = 1, TopK = 2, TopP = 0.3f, MinP = 0.4f, RepeatPenalty = 1.5f, RepeatLastN = 6, Seed = 7 },
-            Stages = [new() { Stage = 0, Worker = "w", Device = "cpu", FirstLayer = 1, EndLayer = 2, KvTokens = 3, KvBlocks = 4, KvBytes = 5 }],
+            Sampling = new SamplingOptions
+            {
+                Temperature = 1,
+                TopK = 2,
+                TopP = 0.3f,
+                MinP = 0.4f,
+                RepeatPenalty = 1.5f,
+                RepeatLastN = 6,
+                Seed = 7,
+            },
+            Stages =
+            [
+                new() { Stage = 0, Worker = "w", Device = "cpu", FirstLayer = 1, EndLayer = 2, KvTokens = 3, KvBlocks = 4, KvBytes = 5 },
+            ],
             State = SessionState.Idle,
         };
         await grain.RecordAsync(record, from: 0);

@@ -11,7 +11,12 @@ public sealed class KeptSessionTests(KeptSessionTests.Fixture fixture) : IClassF
     [Fact]
     public async Task What_the_grain_says_equals_what_the_workers_report_while_the_session_is_kept_and_after_its_end()
     {
-        var request = _cluster.Ask(RunningCluster.Story) with { MaxTokens = 60, Session = "compared", Sampling = RunningCluster.Greedy with { Seed = 3 } };
+        var request = _cluster.Ask(RunningCluster.Story) with
+        {
+            MaxTokens = 60,
+            Session = "compared",
+            Sampling = RunningCluster.Greedy with { Seed = 3 },
+        };
         var ids = await _cluster.IdsAsync(request);
 
         var record = await _cluster.RecordAsync("compared");
@@ -64,8 +69,13 @@ public sealed class KeptSessionTests(KeptSessionTests.Fixture fixture) : IClassF
         var request = _cluster.Ask(RunningCluster.Story) with { Session = "cancelled", IgnoreEnd = true };
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
         {
+            var seen = 0;
             await foreach (var token in _cluster.Host.Scheduler.Generate(request, cancel.Token))
-                cancel.CancelAfter(20);
+            {
+                // Most likely in the middle of a later step.
+                if (seen++ == 0)
+                    cancel.CancelAfter(20);
+            }
         });
         await IdleAsync("cancelled");
 
@@ -93,7 +103,8 @@ public sealed class KeptSessionTests(KeptSessionTests.Fixture fixture) : IClassF
     [Fact]
     public async Task Idle_sessions_make_room_for_a_large_request_the_oldest_first()
     {
-        await using var cluster = await RunningCluster.StartAsync(workers: 2, change: config => config with { Sequences = 1, Context = 256 });
+        await using var cluster = await RunningCluster.StartAsync(
+            workers: 2, change: config => config with { Sequences = 1, Context = 256 });
         var small = cluster.Ask("Hello") with { MaxTokens = 40, IgnoreEnd = true };
         foreach (var id in new[] { "first", "second", "third" })
             await cluster.IdsAsync(small with { Session = id });
@@ -122,7 +133,9 @@ public sealed class KeptSessionTests(KeptSessionTests.Fixture fixture) : IClassF
         Assert.Equal(record.Stages.Length, report.Count);
         foreach (var (stage, reported) in record.Stages.Zip(report))
         {
-            Assert.Equal((stage.Stage, stage.Device, stage.FirstLayer, stage.EndLayer), (reported.Stage, reported.Device, reported.FirstLayer, reported.EndLayer));
+            Assert.Equal(
+                (stage.Stage, stage.Device, stage.FirstLayer, stage.EndLayer),
+                (reported.Stage, reported.Device, reported.FirstLayer, reported.EndLayer));
             Assert.Equal((record.Pipeline, record.Epoch), (reported.Pipeline, reported.Epoch));
             Assert.Equal(_cluster.Workers.Workers[stage.Stage].Name, stage.Worker);
             var held = reported.Sequences.SingleOrDefault(sequence => sequence.Sequence == record.Sequence);

@@ -52,6 +52,17 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void A_prompt_of_which_nothing_was_computed_is_not_reused()
+    {
+        var session = new Session("a", 1, kept: true);
+        session.Begin([1, 2, 3, 4, 5], Greedy);
+        session.Cached(5);
+        session.Begin([1, 9], Greedy);
+
+        Assert.Equal(1, session.Begin([1, 9, 8, 7, 6, 5], Greedy));
+    }
+
+    [Fact]
     public void A_record_says_for_each_stage_what_lies_there()
     {
         var session = new Session("a", 7, kept: true);

@@ -3,6 +3,13 @@ using Distributed.Cpu.Kernels;
 
 namespace Distributed.Cpu;
 
+/// <summary>A piece of work in independent chunks; a local variable of the caller, shared with the threads by address.</summary>
+internal interface IParallelWork
+{
+    /// <summary>Does one chunk. Called from several threads at once, once for each chunk.</summary>
+    void Run(int chunk);
+}
+
 /// <summary>Splits of operations into chunks for <see cref="CpuThreads"/>; a chunk takes some tens of microseconds.</summary>
 internal static class Chunks
 {

@@ -1,0 +1,61 @@
+using Distributed.Core;
+
+namespace Distributed.Cli.Output;
+
+/// <summary>
+/// A file that takes its name once it is complete. Until then it stands beside it as <c>NAME.partial</c>, so that a command that
+/// fails leaves what was there before as it was, and nothing half-written.
+/// </summary>
+internal sealed class PartialFile : IDisposable
+{
+    private readonly string _flag;
+    private readonly string _path;
+
+    /// <param name="flag">The flag that names the file, for errors.</param>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InvalidInputException">It cannot be written.</exception>
+    public PartialFile(string flag, string path)
+    {
+        (_flag, _path) = (flag, path);
+        try
+        {
+            if (Directory.Exists(path))
+                throw new IOException("it is a folder");
+            Stream = new FileStream($"{path}.partial", FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        }
+        catch (Exception error) when (IsRefusal(error))
+        {
+            throw Refused(error);
+        }
+    }
+
+    /// <summary>What to write to.</summary>
+    public FileStream Stream { get; }
+
+    /// <summary>Gives the file its name, in place of one that has it already.</summary>
+    /// <exception cref="InvalidInputException">The file that is there cannot be replaced.</exception>
+    public void Complete()
+    {
+        Stream.Dispose();
+        try
+        {
+            File.Move(Stream.Name, _path, overwrite: true);
+        }
+        catch (Exception error) when (IsRefusal(error))
+        {
+            throw Refused(error);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Stream.Dispose();
+        File.Delete(Stream.Name);
+    }
+
+    private static bool IsRefusal(Exception error) =>
+        error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
+
+    private InvalidInputException Refused(Exception error) => new(_flag, _path, $"cannot be written: {error.Message}");
+}

@@ -1,0 +1,128 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Distributed.Testing;
+
+namespace Distributed.Cli.Tests;
+
+/// <summary>Commands with a cluster file, whose workers the test starts as a user would.</summary>
+public sealed partial class ClusterTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    [Fact]
+    public async Task Run_plan_and_logits_use_the_workers_of_a_cluster_file_and_leave_them_running()
+    {
+        await using var one = await StartWorkerAsync("one");
+        await using var two = await StartWorkerAsync("two", "--memory", "cpu=1GiB");
+        var cluster = WriteCluster(one.Address, two.Address);
+
+        var plan = await Cli.RunAsync("plan", "-c", cluster, "--json");
+        var first = await Cli.RunAsync("run", "-c", cluster, "--temperature", "0", "Thank you!");
+        var second = await Cli.RunAsync("run", "-c", cluster, "--temperature", "0", "--context", "64", "--kv-type", "f32", "Hello!");
+        var logits = await Cli.RunAsync("logits", "-c", cluster, "--ids", "1,2,3", "--out", _folder.File("cluster"));
+        var reference = await Cli.RunAsync("logits", "--ids", "1,2,3", "--out", _folder.File("here"));
+
+        Assert.Equal((0, ""), (plan.ExitCode, plan.Error));
+        var stages = JsonDocument.Parse(plan.Out).RootElement.GetProperty("stages").EnumerateArray().ToList();
+        Assert.Equal(["one", "two"], stages.Select(stage => stage.GetProperty("worker").GetString()));
+        Assert.Equal((0, 5, 5, 8), (Layer(stages[0], "firstLayer"), Layer(stages[0], "endLayer"), Layer(stages[1], "firstLayer"), Layer(stages[1], "endLayer")));
+        Assert.Equal(1L << 30, stages[1].GetProperty("limit").GetInt64());
+        Assert.Equal((0, "You are welcome.\n"), (first.ExitCode, first.Out));
+        Assert.Equal((0, "Hello! Shall I tell you a story?\n"), (second.ExitCode, second.Out));
+        Assert.Equal((0, 0), (logits.ExitCode, reference.ExitCode));
+        Assert.Equal(await File.ReadAllBytesAsync(_folder.File("here")), await File.ReadAllBytesAsync(_folder.File("cluster")));
+    }
+
+    [Fact]
+    public async Task Worker_stops_cleanly_on_SIGTERM_and_with_130_on_Ctrl_C()
+    {
+        await using var one = await StartWorkerAsync("one");
+        await using var two = await StartWorkerAsync("two");
+
+        await one.Cli.SignalAsync("TERM");
+        await two.Cli.SignalAsync("INT");
+
+        Assert.Equal(0, (await one.Cli.FinishAsync()).ExitCode);
+        Assert.Equal(130, (await two.Cli.FinishAsync()).ExitCode);
+    }
+
+    [Fact]
+    public async Task Worker_that_does_not_answer_is_named_and_exits_with_1()
+    {
+        var cluster = WriteCluster("127.0.0.1:1", "127.0.0.1:1".Replace(":1", ":2"));
+
+        var result = await Cli.RunAsync("run", "-c", cluster, "Hello!");
+
+        Assert.Equal((1, ""), (result.ExitCode, result.Out));
+        Assert.Contains("127.0.0.1:1", Assert.Single(result.Errors));
+    }
+
+    [Fact]
+    public async Task All_errors_of_a_cluster_file_are_listed_with_their_lines()
+    {
+        var path = _folder.File("cluster.yaml");
+        await File.WriteAllTextAsync(path, "model: m.gguf\ncontext: none\nworkerz: []\nworkers:\n  - name: a\n    address: nowhere\n");
+
+        var result = await Cli.RunAsync("plan", "-c", path);
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.Equal(3, result.Errors.Count);
+        Assert.Contains($"{path}:2: context is none", result.Errors[0]);
+        Assert.Contains($"{path}:3: workerz", result.Errors[1]);
+        Assert.Contains($"{path}:6: workers[0].address is nowhere", result.Errors[2]);
+    }
+
+    [Fact]
+    public async Task Plan_without_a_cluster_file_starts_nothing_and_forecasts_every_part()
+    {
+        var result = await Cli.RunAsync("plan", "--workers", "2");
+
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        var lines = result.Out.TrimEnd('\n').Split('\n');
+        Assert.Matches(@"^stage +worker +device +layers +weights +LM head +KV cache +activations +scratch +total +limit +free after *$", lines[0]);
+        Assert.Matches(@"^ +1 +worker-1 +cpu +4-7 ", lines[2]);
+        Assert.Equal(3, lines.Length);
+    }
+
+    [Fact]
+    public async Task Missing_cluster_file_is_refused()
+    {
+        var result = await Cli.RunAsync("run", "-c", _folder.File("none.yaml"), "Hello!");
+
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("none.yaml", Assert.Single(result.Errors));
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private string WriteCluster(string one, string two)
+    {
+        var path = _folder.File("cluster.yaml");
+        File.WriteAllText(path, $$"""
+            model: {{Repository.SampleModel}}
+            workers:
+              - { name: one, address: "{{one}}" }
+              - { name: two, address: "{{two}}" }
+            split:
+              - { worker: one, layers: 0-4 }
+              - { worker: two, layers: 5-7 }
+            """);
+        return path;
+    }
+
+    private static int Layer(JsonElement stage, string name) => stage.GetProperty(name).GetInt32();
+
+    private static async Task<RunningWorker> StartWorkerAsync(string name, params string[] args)
+    {
+        var cli = Cli.Start(["worker", "--name", name, "--listen", "127.0.0.1:0", "--threads", "1", .. args]);
+        return new RunningWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
+    }
+
+    [GeneratedRegex(@" listens on (127\.0\.0\.1:\d+)\n")]
+    private static partial Regex Listening();
+
+    private sealed record RunningWorker(Cli Cli, string Address) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => Cli.DisposeAsync();
+    }
+}

@@ -1,0 +1,61 @@
+using Distributed.Core.Quantization;
+using Distributed.Testing;
+
+namespace Distributed.Cpu.Tests;
+
+/// <summary>Products have the same bits on every path, whatever the tokens beside them and the threads.</summary>
+public class SameBitsTests
+{
+    private const int Rows = 44;
+    private const int Columns = 768;
+    private const int Tokens = 70;
+
+    public static TheoryData<string> Types => [.. QuantTypes.All.Select(type => type.Name)];
+
+    [Theory, MemberData(nameof(Types))]
+    public void Every_path_gives_the_bits_of_the_scalar_twin(string name)
+    {
+        var expected = Multiply(name, InstructionSets.None, 1, Tokens);
+        foreach (var path in CpuPaths.Supported)
+            Assert.Equal(expected, Multiply(name, path, 1, Tokens));
+    }
+
+    [Theory, MemberData(nameof(Types))]
+    public void A_token_alone_gives_the_bits_it_gives_among_others(string name)
+    {
+        foreach (var path in CpuPaths.Supported)
+        {
+            var expected = Multiply(name, path, 1, Tokens);
+            foreach (var step in new[] { 1, 3, 33 })
+                Assert.Equal(expected, Multiply(name, path, 1, step));
+        }
+    }
+
+    [Theory, MemberData(nameof(Types))]
+    public void Three_threads_give_the_bits_of_one(string name) =>
+        Assert.Equal(Multiply(name, InstructionSets.All, 1, Tokens), Multiply(name, InstructionSets.All, 3, Tokens));
+
+    /// <summary>The bits of all products, with some tokens at a time.</summary>
+    private static int[] Multiply(string name, InstructionSets path, int threads, int step)
+    {
+        using var backend = new CpuBackend(threads, path);
+        backend.Reserve(Tokens, Columns);
+        var weight = backend.Load(TestTensors.Random(QuantTypes.ByName(name), Rows, Columns, 1));
+        var norm = backend.Load(TestTensors.Of([.. Enumerable.Range(0, Columns).Select(i => 1 + (i % 7 * 0.1f))], Columns));
+        var random = new Random(5);
+        var input = Enumerable.Range(0, Tokens * Columns).Select(_ => (float)random.NextDouble() - 0.4f).ToArray();
+        using var x = backend.Allocate(Tokens, Columns);
+        using var y = backend.Allocate(Tokens, Rows);
+        var output = new List<float>();
+        for (var token = 0; token < Tokens; token += step)
+        {
+            var count = Math.Min(step, Tokens - token);
+            backend.Upload(input.AsSpan(token * Columns, count * Columns), x, count);
+            backend.NormMatMul(x, count, norm, 1e-5f, [weight], [y]);
+            var values = new float[count * Rows];
+            backend.Download(y, count, values);
+            output.AddRange(values);
+        }
+        return [.. output.Select(BitConverter.SingleToInt32Bits)];
+    }
+}
