@@ -1,10 +1,19 @@
+using static Distributed.Core.ArchitectureTensors;
+
 namespace Distributed.Core;
 
 /// <summary>What no key in a file says about an architecture.</summary>
 /// <param name="Name">As in <c>general.architecture</c>.</param>
 /// <param name="RopePairs">Which values of a head are rotated together.</param>
 /// <param name="Tensors">All that a model of it may have; any other is refused, since leaving it out could give wrong answers.</param>
-public sealed record Architecture(string Name, RopePairs RopePairs, IReadOnlyList<TensorSpec> Tensors);
+public sealed record Architecture(string Name, RopePairs RopePairs, IReadOnlyList<TensorSpec> Tensors)
+{
+    /// <summary>The base of the rotary frequencies, unscaled, in layers with a window; null for that of the others.</summary>
+    public float? LocalRopeTheta { get; init; }
+
+    /// <summary>A model without experts is none.</summary>
+    public bool NeedsExperts { get; init; }
+}
 
 /// <summary>The table of architectures this build runs.</summary>
 public static class Architectures
@@ -14,20 +23,61 @@ public static class Architectures
     [
         new("llama", RopePairs.Neighbours,
         [
-            new(TensorRole.Input, TensorNames.TokenEmbedding, c => [c.HiddenSize, c.VocabSize]),
-            new(TensorRole.Shared, TensorNames.RopeFactors, c => [c.Rope.Dimensions / 2], IsOptional: true),
-            new(TensorRole.Repeating, "attn_norm.weight", c => [c.HiddenSize]),
-            new(TensorRole.Repeating, "attn_q.weight", c => [c.HiddenSize, c.QuerySize]),
-            new(TensorRole.Repeating, "attn_k.weight", c => [c.HiddenSize, c.KvSize]),
-            new(TensorRole.Repeating, "attn_v.weight", c => [c.HiddenSize, c.KvSize]),
-            new(TensorRole.Repeating, "attn_output.weight", c => [c.QuerySize, c.HiddenSize]),
-            new(TensorRole.Repeating, "ffn_norm.weight", c => [c.HiddenSize]),
-            new(TensorRole.Repeating, "ffn_gate.weight", c => [c.HiddenSize, c.IntermediateSize]),
-            new(TensorRole.Repeating, "ffn_up.weight", c => [c.HiddenSize, c.IntermediateSize]),
-            new(TensorRole.Repeating, "ffn_down.weight", c => [c.IntermediateSize, c.HiddenSize]),
-            new(TensorRole.Output, TensorNames.OutputNorm, c => [c.HiddenSize]),
-            new(TensorRole.Output, TensorNames.Output, c => [c.HiddenSize, c.VocabSize], IsOptional: true, TensorNames.TokenEmbedding),
+            .. Embedding, RopeFactors(TensorNames.RopeFactors),
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput,
+            Norm("ffn_norm"), .. GatedFeedForward(c => c.Experts is null), .. Experts(),
+            .. Head,
         ]),
+        new("qwen2", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(), .. AttentionOutput,
+            Norm("ffn_norm"), .. GatedFeedForward(),
+            .. Head,
+        ]),
+        new("qwen3", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. HeadNorms, .. AttentionOutput,
+            Norm("ffn_norm"), .. GatedFeedForward(),
+            .. Head,
+        ]),
+        new("qwen3moe", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. HeadNorms, .. AttentionOutput,
+            Norm("ffn_norm"), .. Experts(),
+            .. Head,
+        ]) { NeedsExperts = true },
+        new("phi3", RopePairs.Halves,
+        [
+            .. Embedding, RopeFactors(TensorNames.LongRopeFactors), RopeFactors(TensorNames.ShortRopeFactors),
+            Norm("attn_norm"), FusedQkv, .. AttentionOutput,
+            Norm("ffn_norm"), .. FusedFeedForward,
+            .. Head,
+        ]),
+        new("gemma2", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. AttentionOutput, Norm("post_attention_norm"),
+            Norm("ffn_norm"), .. GatedFeedForward(), Norm("post_ffw_norm"),
+            .. Head,
+        ]),
+        new("gemma3", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. HeadNorms, .. AttentionOutput, Norm("post_attention_norm"),
+            Norm("ffn_norm"), .. GatedFeedForward(), Norm("post_ffw_norm"),
+            .. Head,
+        ]) { LocalRopeTheta = 10_000 },
+        new("gpt-oss", RopePairs.Halves,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(), .. AttentionOutput,
+            Layer("attn_output.bias", c => [c.HiddenSize]), Layer("attn_sinks.weight", c => [c.NumHeads]),
+            Norm("post_attention_norm"), .. Experts(), .. ExpertBiases(),
+            .. Head,
+        ]) { NeedsExperts = true },
     ];
 
     /// <summary>The architecture of a name.</summary>

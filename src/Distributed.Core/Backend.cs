@@ -46,7 +46,42 @@ public abstract class KvStore : IDisposable
 /// <param name="NumKvHeads">Key and value heads; each serves NumHeads / NumKvHeads query heads.</param>
 /// <param name="HeadDim">Values per head.</param>
 /// <param name="Scale">What q·k is multiplied by.</param>
-public sealed record AttentionShape(int NumHeads, int NumKvHeads, int HeadDim, float Scale);
+/// <param name="Window">Keys a query sees, its own and those before it; null for all.</param>
+/// <param name="SoftCap">Scaled scores become SoftCap × tanh(score / SoftCap); null for no cap.</param>
+public sealed record AttentionShape(
+    int NumHeads, int NumKvHeads, int HeadDim, float Scale, int? Window = null, float? SoftCap = null);
+
+/// <summary>A norm of a row: RMS norm (Zhang and Sennrich 2019) or, centred, LayerNorm (Ba et al. 2016).</summary>
+/// <param name="Weight">What each normed value is multiplied by, float32.</param>
+/// <param name="Eps">Added to the mean square (or variance) under the root.</param>
+/// <param name="IsCentred">The mean is taken away first: LayerNorm.</param>
+/// <param name="Bias">Added behind the multiplication, float32, as long as the weight; null for none. Centred norms only.</param>
+public sealed record Norm(Weight Weight, float Eps, bool IsCentred = false, Weight? Bias = null);
+
+/// <summary>What stands between the matrices of a feed-forward network.</summary>
+public enum Activation
+{
+    /// <summary>x / (1 + e^−x) (SwiGLU with a second factor, Shazeer 2020).</summary>
+    Silu,
+
+    /// <summary>GELU (Hendrycks and Gimpel 2016) in its tanh form: x / (1 + e^(−2 √(2/π) (x + 0.044715 x³))).</summary>
+    Gelu,
+
+    /// <summary>gpt-oss: x cut at 7, x / (1 + e^(−1.702 x)), times the second factor cut to ±7 plus 1.</summary>
+    ClampedSwish,
+}
+
+/// <summary>Which experts the tokens of a step go to, with what weights, on a device. Each pair of a token and an expert is a choice.</summary>
+/// <param name="experts">Experts to choose from.</param>
+/// <param name="perToken">Experts that each token goes to.</param>
+public abstract class ExpertChoices(int experts, int perToken)
+{
+    /// <summary>Experts to choose from.</summary>
+    public int Experts { get; } = experts;
+
+    /// <summary>Experts that each token goes to.</summary>
+    public int PerToken { get; } = perToken;
+}
 
 /// <summary>
 /// The code that runs a model's operations on one kind of device. Operations are coarse enough to be fused, take the number of
@@ -71,7 +106,7 @@ public abstract class Backend : IDisposable
 
     /// <summary>
     /// Makes room in the kernels' scratch for products with inputs of up to <paramref name="rows"/> × <paramref name="columns"/>
-    /// values; called before the first operation. What was reserved before stays.
+    /// values; called before the first operation. What was reserved before stays. Experts need a row for each choice.
     /// </summary>
     public abstract void Reserve(int rows, int columns);
 
@@ -92,14 +127,32 @@ public abstract class Backend : IDisposable
     public abstract void Embed(ReadOnlySpan<int> tokens, Weight table, Activations output);
 
     /// <summary>
-    /// RMS norm (Zhang and Sennrich 2019) of each row, times <paramref name="norm"/>, then one product per matrix:
+    /// The norm of each row (null: the row as it is), then one product per matrix:
     /// outputs[j] = weights[j] · norm(input): [rows, n] → [rows, weights[j].Rows]. The norm and its quantisation are done once.
     /// </summary>
     public abstract void NormMatMul(
-        Activations input, int rows, Weight norm, float eps, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs);
+        Activations input, int rows, Norm? norm, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs);
 
     /// <summary>residual += weight · input: [rows, weight.Columns] → [rows, weight.Rows].</summary>
     public abstract void MatMulAdd(Activations input, int rows, Weight weight, Activations residual);
+
+    /// <summary>
+    /// Norms each run of <paramref name="width"/> values of each row: [rows, n] → the same shape; <paramref name="output"/> may be
+    /// the input. A norm with more weights than a run takes them run after run.
+    /// </summary>
+    public abstract void Normalize(Activations input, int rows, int width, Norm norm, Activations output);
+
+    /// <summary>values[row] += bias: [rows, n] and float32 [n].</summary>
+    public abstract void AddBias(Activations values, int rows, Weight bias);
+
+    /// <summary>target += scale × source: [rows, n] both.</summary>
+    public abstract void AddScaled(Activations source, int rows, float scale, Activations target);
+
+    /// <summary>values × factor, in place: [rows, n].</summary>
+    public abstract void Scale(Activations values, int rows, float factor);
+
+    /// <summary>cap × tanh(values / cap), in place: [rows, n].</summary>
+    public abstract void SoftCap(Activations values, int rows, float cap);
 
     /// <summary>
     /// Rotates each head of <paramref name="heads"/> [rows, n × headDim] in place by the angles of its row.
@@ -119,10 +172,48 @@ public abstract class Backend : IDisposable
     /// Causal attention of each query over the keys and values of its own sequence up to its own position:
     /// [tokens, heads × headDim] → the same shape. The batch's own keys must have been stored.
     /// </summary>
-    public abstract void Attention(KvStore kv, int layer, Batch batch, AttentionShape shape, Activations queries, Activations output);
+    /// <param name="kv">The cache.</param>
+    /// <param name="layer">Counted from the stage's first.</param>
+    /// <param name="batch">The step's tokens.</param>
+    /// <param name="shape">Of this layer.</param>
+    /// <param name="sinks">One more score per head, float32 [heads], that takes weight but has no value; null for none.</param>
+    /// <param name="queries">[tokens, heads × headDim]</param>
+    /// <param name="output">[tokens, heads × headDim]</param>
+    public abstract void Attention(
+        KvStore kv, int layer, Batch batch, AttentionShape shape, Weight? sinks, Activations queries, Activations output);
 
-    /// <summary>gate = silu(gate) × up, element by element, in place (SwiGLU, Shazeer 2020).</summary>
-    public abstract void SwiGlu(Activations gate, Activations up, int rows);
+    /// <summary>gate = activation(gate) × up, element by element, in place; without <paramref name="up"/>, activation(gate).</summary>
+    public abstract void Activate(Activation activation, Activations gate, Activations? up, int rows);
+
+    /// <summary>Makes room for the choices of a step's tokens.</summary>
+    /// <param name="tokens">The most tokens.</param>
+    /// <param name="experts">Experts to choose from.</param>
+    /// <param name="perToken">Experts that each token goes to; at most <paramref name="experts"/>.</param>
+    public abstract ExpertChoices AllocateChoices(int tokens, int experts, int perToken);
+
+    /// <summary>
+    /// Chooses for each token the experts with the highest scores (of equal ones the first); their weights are the softmax of the
+    /// scores, over the chosen ones alone when <paramref name="overChosen"/> is set, else over all.
+    /// </summary>
+    public abstract void ChooseExperts(Activations scores, int rows, bool overChosen, ExpertChoices choices);
+
+    /// <summary>
+    /// Products with the matrices of the experts chosen, and of no others: outputs[j][choice] = weights[j][its expert] · input.
+    /// Choices come in an order of the backend's own, the same until the next <see cref="ChooseExperts"/>.
+    /// </summary>
+    /// <param name="input">[tokens, n], a row for each token; when <paramref name="perChoice"/> is set [choices, n].</param>
+    /// <param name="perChoice">The input has a row for each choice.</param>
+    /// <param name="choices">The choices.</param>
+    /// <param name="weights">Matrices of all experts one after the other: experts × m rows.</param>
+    /// <param name="outputs">[choices, m] each.</param>
+    public abstract void ExpertMatMul(
+        Activations input, bool perChoice, ExpertChoices choices, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs);
+
+    /// <summary>values[choice] += bias[its expert]: [choices, m] and float32 [experts, m].</summary>
+    public abstract void AddExpertBias(Activations values, ExpertChoices choices, Weight bias);
+
+    /// <summary>residual[token] += the sum of weight × values over the token's choices: [choices, m] → [tokens, m].</summary>
+    public abstract void AddExperts(Activations values, ExpertChoices choices, Activations residual);
 
     /// <summary>Gathers rows: target[i] = source[rows[i]].</summary>
     public abstract void Gather(Activations source, ReadOnlySpan<int> rows, Activations target);

@@ -19,6 +19,8 @@ internal static class ModelTensors
         var known = new HashSet<string>();
         foreach (var spec in architecture.Tensors)
         {
+            if (spec.When?.Invoke(config) == false)
+                continue;
             var shape = spec.Shape(config);
             for (var layer = 0; layer < (spec.Role == TensorRole.Repeating ? config.NumLayers : 1); layer++)
             {
@@ -41,7 +43,7 @@ internal static class ModelTensors
         {
             if (!Trim(tensor.Dimensions).SequenceEqual(Trim(shape)))
                 Fail(tensor.Name, Format(tensor.Dimensions), $"must have the shape {Format(shape)}");
-            else if (shape.Length == 1 && tensor.Type != F32.Type)
+            else if ((shape.Length == 1 || tensor.Name.EndsWith(".bias", StringComparison.Ordinal)) && tensor.Type != F32.Type)
                 Fail(tensor.Name, tensor.Type.Name, $"must be {F32.Type}");
         }
 

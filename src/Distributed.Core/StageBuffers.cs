@@ -17,15 +17,20 @@ public readonly record struct BufferShape(int Rows, int Columns)
 /// <param name="Keys">Keys of one layer.</param>
 /// <param name="Values">Values of one layer.</param>
 /// <param name="Attention">What attention gives, before its output matrix.</param>
-/// <param name="Gate">The feed-forward network's gate.</param>
+/// <param name="Gate">The feed-forward network's gate; with experts, a row for each token's each.</param>
 /// <param name="Up">The feed-forward network's other half.</param>
+/// <param name="Branch">What a branch adds to the hidden states, before it is added; with experts, a row for each token's each.</param>
+/// <param name="Router">The experts' scores; no columns without experts.</param>
 /// <param name="Cos">Cosines of the rotary angles.</param>
 /// <param name="Sin">Sines of the rotary angles.</param>
+/// <param name="LocalCos">Cosines for layers with a window; no rows where they are the same.</param>
+/// <param name="LocalSin">Sines for layers with a window; no rows where they are the same.</param>
 /// <param name="Head">Hidden states whose logits are wanted; no rows without the head.</param>
 /// <param name="Logits">Their logits; no rows without the head.</param>
 public sealed record StageBuffers(
     BufferShape Hidden, BufferShape Queries, BufferShape Keys, BufferShape Values, BufferShape Attention, BufferShape Gate,
-    BufferShape Up, BufferShape Cos, BufferShape Sin, BufferShape Head, BufferShape Logits)
+    BufferShape Up, BufferShape Branch, BufferShape Router, BufferShape Cos, BufferShape Sin, BufferShape LocalCos, BufferShape LocalSin,
+    BufferShape Head, BufferShape Logits)
 {
     /// <summary>Tokens whose logits are computed at once; more are taken in turns.</summary>
     public const int MaxHeadTokens = 32;
@@ -36,27 +41,37 @@ public sealed record StageBuffers(
         var tokens = spec.MaxBatchTokens;
         var layers = spec.NumLayers > 0 ? tokens : 0;
         var head = spec.HasHead ? Math.Min(tokens, MaxHeadTokens) : 0;
+        var choices = layers * (config.Experts?.PerToken ?? 1);
+        var width = config.Experts?.IntermediateSize ?? config.IntermediateSize;
+        var local = config.LocalRope is null ? 0 : layers;
         return new StageBuffers(
             Hidden: new(tokens, config.HiddenSize),
             Queries: new(layers, config.QuerySize),
             Keys: new(layers, config.KvSize),
             Values: new(layers, config.KvSize),
             Attention: new(layers, config.QuerySize),
-            Gate: new(layers, config.IntermediateSize),
-            Up: new(layers, config.IntermediateSize),
+            Gate: new(choices, width),
+            Up: new(choices, width),
+            Branch: new(choices, config.HiddenSize),
+            Router: new(layers, config.Experts?.Count ?? 0),
             Cos: new(layers, config.Rope.Dimensions / 2),
             Sin: new(layers, config.Rope.Dimensions / 2),
+            LocalCos: new(local, config.Rope.Dimensions / 2),
+            LocalSin: new(local, config.Rope.Dimensions / 2),
             Head: new(head, config.HiddenSize),
             Logits: new(head, config.VocabSize));
     }
 
     /// <summary>Bytes of all buffers.</summary>
     public long Bytes =>
-        Hidden.Bytes + Queries.Bytes + Keys.Bytes + Values.Bytes + Attention.Bytes + Gate.Bytes + Up.Bytes + Cos.Bytes + Sin.Bytes
-        + Head.Bytes + Logits.Bytes;
+        Hidden.Bytes + Queries.Bytes + Keys.Bytes + Values.Bytes + Attention.Bytes + Gate.Bytes + Up.Bytes + Branch.Bytes + Router.Bytes
+        + Cos.Bytes + Sin.Bytes + LocalCos.Bytes + LocalSin.Bytes + Head.Bytes + Logits.Bytes;
 
-    /// <summary>The longest row that is multiplied with a weight.</summary>
-    public int WidestInput => Math.Max(Math.Max(Hidden.Columns, Attention.Columns), Gate.Columns);
+    /// <summary>What is multiplied with weights: the kernels' scratch must serve the largest.</summary>
+    public IReadOnlyList<BufferShape> Inputs => [Hidden, Attention, Gate, Branch];
+
+    /// <summary>Bytes of the kernels' scratch for all inputs.</summary>
+    public long InputScratchBytes => Inputs.Max(input => ScratchBytes(input.Rows, input.Columns));
 
     /// <summary>
     /// Bytes of the kernels' scratch for inputs of up to <paramref name="rows"/> × <paramref name="columns"/> values: the normed

@@ -24,7 +24,7 @@ public static class StageMemoryForecast
             head,
             KvBytes(config, spec),
             buffers.Bytes,
-            StageBuffers.ScratchBytes(spec.MaxBatchTokens, buffers.WidestInput));
+            buffers.InputScratchBytes);
     }
 
     /// <summary>Bytes of a stage's KV cache: keys and values of all blocks and layers.</summary>

@@ -11,8 +11,9 @@ namespace Distributed.Core;
 /// <param name="MaxBatchTokens">The most tokens in one step; sizes the activations.</param>
 /// <param name="KvType">The format of the KV cache.</param>
 /// <param name="KvBlocks">Blocks of <see cref="KvBlockTokens"/> tokens in the KV cache, for all sequences together.</param>
+/// <param name="Context">The longest sequence, in tokens, which some rotary scalings depend on; null for what the blocks hold.</param>
 public sealed record StageSpec(
-    int FirstLayer, int EndLayer, bool HasEmbedding, bool HasHead, int MaxBatchTokens, KvType KvType, int KvBlocks)
+    int FirstLayer, int EndLayer, bool HasEmbedding, bool HasHead, int MaxBatchTokens, KvType KvType, int KvBlocks, int? Context = null)
 {
     /// <summary>The most that <see cref="MaxBatchTokens"/> may be.</summary>
     public const int LargestBatch = 8192;

@@ -47,8 +47,10 @@ public static class StageTensors
                     continue;
                 var tensor = model.Tensors.GetValueOrDefault(spec.NameIn(layer ?? 0))
                     ?? (spec.Substitute is { } substitute ? model.Tensors[substitute] : null);
-                if (tensor is not null)
-                    loaded.TryAdd(tensor.Name, new StageTensor(tensor, role, layer));
+                if (tensor is null)
+                    continue;
+                foreach (var part in spec.Split(tensor, model.Config, layer ?? 0))
+                    loaded.TryAdd(part.Name, new StageTensor(part, role, layer));
             }
         }
     }

@@ -65,6 +65,19 @@ public sealed unsafe class Tensor
         return new ReadOnlySpan<byte>(_data + (row * bytes), checked((int)bytes));
     }
 
+    /// <summary>Some rows as a tensor of its own, in the same place.</summary>
+    /// <param name="name">The name it gets.</param>
+    /// <param name="first">The first row.</param>
+    /// <param name="count">Rows.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There are no such rows.</exception>
+    public Tensor RowRange(string name, long first, long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Rows - first);
+        return new Tensor(name, Type, [Columns, count], _data + (first * Type.RowBytes(Columns)), _owner);
+    }
+
     /// <summary>One row as float32.</summary>
     public void DequantizeRow(long row, Span<float> values) => Type.Dequantize(Row(row), values);
 

@@ -14,4 +14,10 @@ public static class TensorNames
 
     /// <summary>What each rotary frequency is divided by (Llama 3.1), [Dimensions / 2].</summary>
     public const string RopeFactors = "rope_freqs.weight";
+
+    /// <summary>What each rotary frequency is divided by in contexts longer than the original one (LongRoPE), [Dimensions / 2].</summary>
+    public const string LongRopeFactors = "rope_factors_long.weight";
+
+    /// <summary>The same in contexts that are not.</summary>
+    public const string ShortRopeFactors = "rope_factors_short.weight";
 }

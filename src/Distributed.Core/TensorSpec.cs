@@ -22,10 +22,32 @@ public enum TensorRole
 /// <param name="Shape">Its dimensions in a model, a row's length first.</param>
 /// <param name="IsOptional">A file may leave it out.</param>
 /// <param name="Substitute">The tensor that serves in its place where a file leaves it out; null for none.</param>
+/// <param name="When">Which models have it; null for all.</param>
+/// <param name="Parts">For a matrix that holds several one after the other: their names and rows; null for a single one.</param>
 public sealed record TensorSpec(
-    TensorRole Role, string Name, Func<ModelConfig, long[]> Shape, bool IsOptional = false, string? Substitute = null)
+    TensorRole Role, string Name, Func<ModelConfig, long[]> Shape, bool IsOptional = false, string? Substitute = null,
+    Func<ModelConfig, bool>? When = null, Func<ModelConfig, (string Name, long Rows)[]>? Parts = null)
 {
     /// <summary>The name in the file.</summary>
     /// <param name="layer">The layer of a repeating one; others ignore it.</param>
     public string NameIn(int layer) => Role == TensorRole.Repeating ? $"blk.{layer}.{Name}" : Name;
+
+    /// <summary>The parts of a tensor of the file as tensors of their own, where they lie in it; itself where it has none.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="config">The model's shape.</param>
+    /// <param name="layer">The layer of a repeating one; others ignore it.</param>
+    public IEnumerable<Tensor> Split(Tensor tensor, ModelConfig config, int layer)
+    {
+        if (Parts is null)
+        {
+            yield return tensor;
+            yield break;
+        }
+        var first = 0L;
+        foreach (var (name, rows) in Parts(config))
+        {
+            yield return tensor.RowRange((this with { Name = name }).NameIn(layer), first, rows);
+            first += rows;
+        }
+    }
 }

@@ -7,15 +7,13 @@ namespace Distributed.Cpu;
 /// Runs operations on the processor. Weights stay in the mapped file; quantised ones are multiplied as they are, with the input as
 /// bytes. Work is split between threads by rows of output or by token, never within a sum.
 /// </summary>
-public sealed unsafe class CpuBackend : Backend
+public sealed unsafe partial class CpuBackend : Backend
 {
     private readonly CpuThreads _threads;
     private readonly InstructionSets _instructions;
     private readonly LaneKernels _kernels;
-    private readonly MatMulTask[] _tasks = new MatMulTask[MaxProducts];
+    private MatMulTask[] _tasks = new MatMulTask[MaxProducts];
     private AlignedMemory _scratch = new(0);
-    private int _scratchRows;
-    private int _scratchColumns;
     private int _touched;
 
     private const int PageBytes = 4096;
@@ -57,11 +55,11 @@ public sealed unsafe class CpuBackend : Backend
     /// <inheritdoc/>
     public override void Reserve(int rows, int columns)
     {
-        if (rows <= _scratchRows && columns <= _scratchColumns)
+        var bytes = StageBuffers.ScratchBytes(rows, columns);
+        if (bytes <= _scratch.Bytes)
             return;
-        (_scratchRows, _scratchColumns) = (Math.Max(rows, _scratchRows), Math.Max(columns, _scratchColumns));
         _scratch.Dispose();
-        _scratch = new AlignedMemory(StageBuffers.ScratchBytes(_scratchRows, _scratchColumns));
+        _scratch = new AlignedMemory(bytes);
     }
 
     /// <inheritdoc/>
@@ -91,12 +89,47 @@ public sealed unsafe class CpuBackend : Backend
 
     /// <inheritdoc/>
     public override void NormMatMul(
-        Activations input, int rows, Weight norm, float eps, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs) =>
-        Multiply(input, rows, norm, eps, weights, outputs, add: false);
+        Activations input, int rows, Norm? norm, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs) =>
+        Multiply(input, rows, norm, weights, outputs, add: false);
 
     /// <inheritdoc/>
     public override void MatMulAdd(Activations input, int rows, Weight weight, Activations residual) =>
-        Multiply(input, rows, null, 0, new ReadOnlySpan<Weight>(ref weight), new ReadOnlySpan<Activations>(ref residual), add: true);
+        Multiply(input, rows, null, new ReadOnlySpan<Weight>(ref weight), new ReadOnlySpan<Activations>(ref residual), add: true);
+
+    /// <inheritdoc/>
+    public override void Normalize(Activations input, int rows, int width, Norm norm, Activations output)
+    {
+        var work = new NormalizeWork(_kernels, input, rows, width, norm, output);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void AddBias(Activations values, int rows, Weight bias)
+    {
+        var work = new ElementwiseWork(_kernels, RowOperation.AddScaled, values, rows, 1, (float*)bias.Tensor.Data);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void AddScaled(Activations source, int rows, float scale, Activations target)
+    {
+        var work = new ElementwiseWork(_kernels, RowOperation.AddScaled, target, rows, scale, Row(source, 0), source.Columns);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void Scale(Activations values, int rows, float factor)
+    {
+        var work = new ElementwiseWork(_kernels, RowOperation.Scale, values, rows, factor);
+        _threads.Run(ref work, work.Chunks);
+    }
+
+    /// <inheritdoc/>
+    public override void SoftCap(Activations values, int rows, float cap)
+    {
+        var work = new ElementwiseWork(_kernels, RowOperation.SoftCap, values, rows, cap);
+        _threads.Run(ref work, work.Chunks);
+    }
 
     /// <inheritdoc/>
     public override void Rope(Activations heads, int rows, int headDim, Activations cos, Activations sin, RopePairs pairs)
@@ -114,16 +147,16 @@ public sealed unsafe class CpuBackend : Backend
 
     /// <inheritdoc/>
     public override void Attention(
-        KvStore kv, int layer, Batch batch, AttentionShape shape, Activations queries, Activations output)
+        KvStore kv, int layer, Batch batch, AttentionShape shape, Weight? sinks, Activations queries, Activations output)
     {
-        var work = new AttentionWork(_kernels, (CpuKv)kv, layer, batch, shape, queries, output);
+        var work = new AttentionWork(_kernels, (CpuKv)kv, layer, batch, shape, sinks, queries, output);
         _threads.Run(ref work, work.Chunks, work.WorthSharing);
     }
 
     /// <inheritdoc/>
-    public override void SwiGlu(Activations gate, Activations up, int rows)
+    public override void Activate(Activation activation, Activations gate, Activations? up, int rows)
     {
-        var work = new SwiGluWork(_kernels, gate, up, rows);
+        var work = new ActivateWork(_kernels, activation, gate, up, rows);
         _threads.Run(ref work, work.Chunks);
     }
 
@@ -149,47 +182,58 @@ public sealed unsafe class CpuBackend : Backend
     }
 
     private void Multiply(
-        Activations input, int rows, Weight? norm, float eps, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs, bool add)
+        Activations input, int rows, Norm? norm, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs, bool add)
     {
         if (rows == 0)
             return;
-        if (rows > _scratchRows || input.Columns > _scratchColumns)
-            throw new InvalidOperationException(
-                $"an input of {rows} × {input.Columns} exceeds what was reserved, {_scratchRows} × {_scratchColumns}");
+        CheckScratch(rows, input.Columns);
         var int8 = false;
-        var floats = false;
         foreach (var weight in weights)
-        {
             int8 |= ((CpuWeight)weight).Kernel.TakesInt8;
-            floats |= !((CpuWeight)weight).Kernel.TakesInt8;
-        }
         // Scratch holds the normed input, then the same as bytes.
         var normed = norm is null ? Row(input, 0) : (float*)_scratch.Data;
         var quantized = new Int8Input(
             _scratch.Data + ((long)rows * input.Columns * sizeof(float)), rows, input.Columns / Int8Input.BlockLength);
-        var prepare = new PrepareInputWork(_kernels, input, rows, norm, eps, normed, quantized, int8);
+        var prepare = new PrepareInputWork(_kernels, input, rows, norm, normed, quantized, int8);
         if (norm is not null || int8)
             _threads.Run(ref prepare, prepare.Chunks);
 
         for (var i = 0; i < weights.Length; i++)
         {
-            var weight = (CpuWeight)weights[i];
-            _tasks[i] = new MatMulTask
-            {
-                Kernel = weight.Kernel,
-                Weights = weight.Tensor.Data,
-                RowBytes = weight.Tensor.Type.RowBytes(weight.Columns),
-                Rows = weight.Rows,
-                Columns = weight.Columns,
-                Tokens = rows,
-                Values = normed,
-                Quantized = quantized,
-                Output = Row(outputs[i], 0),
-                OutputStride = outputs[i].Columns,
-                Add = add,
-            };
+            _tasks[i] = Product((CpuWeight)weights[i], 0, weights[i].Rows, rows, normed, quantized, outputs[i], 0);
+            _tasks[i].Add = add;
         }
-        var work = new MatMulWork(_tasks, weights.Length, _threads.Count);
+        RunTasks(weights.Length);
+    }
+
+    private static MatMulTask Product(
+        CpuWeight weight, int firstRow, int rows, int tokens, float* values, Int8Input quantized, Activations output, int firstOutput)
+    {
+        var rowBytes = weight.Tensor.Type.RowBytes(weight.Columns);
+        return new MatMulTask
+        {
+            Kernel = weight.Kernel,
+            Weights = weight.Tensor.Data + (firstRow * rowBytes),
+            RowBytes = rowBytes,
+            Rows = rows,
+            Columns = weight.Columns,
+            Tokens = tokens,
+            Values = values,
+            Quantized = quantized,
+            Output = Row(output, firstOutput),
+            OutputStride = output.Columns,
+        };
+    }
+
+    private void RunTasks(int count)
+    {
+        var work = new MatMulWork(_tasks, count, _threads.Count);
         _threads.Run(ref work, work.Chunks);
+    }
+
+    private void CheckScratch(int rows, int columns)
+    {
+        if (StageBuffers.ScratchBytes(rows, columns) > _scratch.Bytes)
+            throw new InvalidOperationException($"an input of {rows} × {columns} exceeds the scratch reserved, {_scratch.Bytes} bytes");
     }
 }

@@ -25,7 +25,7 @@ internal static class Chunks
 
 /// <summary>Norms and quantises the rows of a product's input.</summary>
 internal readonly unsafe struct PrepareInputWork(
-    LaneKernels kernels, Activations input, int rows, Weight? norm, float eps, float* normed, Int8Input quantized, bool int8) : IParallelWork
+    LaneKernels kernels, Activations input, int rows, Norm? norm, float* normed, Int8Input quantized, bool int8) : IParallelWork
 {
     private readonly int _size = Cpu.Chunks.Rows(input.Columns * 2);
 
@@ -37,14 +37,14 @@ internal readonly unsafe struct PrepareInputWork(
         {
             var values = normed + ((long)row * input.Columns);
             if (norm is not null)
-                kernels.RmsNorm(CpuBackend.Row(input, row), (float*)norm.Tensor.Data, eps, input.Columns, values);
+                NormalizeWork.Norm(kernels, norm, 0, CpuBackend.Row(input, row), input.Columns, values);
             if (int8)
                 kernels.Quantize(quantized, values, input.Columns, row, rows);
         }
     }
 }
 
-/// <summary>Several products with the same input, split by rows of the weights.</summary>
+/// <summary>Several products, split by rows of the weights.</summary>
 internal readonly struct MatMulWork : IParallelWork
 {
     /// <summary>Multiplications that are worth waking a thread for.</summary>
@@ -55,22 +55,20 @@ internal readonly struct MatMulWork : IParallelWork
 
     private readonly MatMulTask[] _tasks;
     private readonly int _count;
-    private readonly int _size;
 
     public MatMulWork(MatMulTask[] tasks, int count, int threads)
     {
         _tasks = tasks;
         _count = count;
-        var perRow = (long)tasks[0].Columns * tasks[0].Tokens;
-        var rows = 0L;
+        var all = 0L;
         foreach (ref var task in tasks.AsSpan(0, count))
-            rows += task.Rows;
-        var size = rows;
-        if (rows * perRow >= WorthSharing)
-            size = Math.Min(Math.Max(ChunkSize / perRow, 1), rows / threads);
-        _size = (int)Math.Max(8, (size + 7) / 8 * 8);
+            all += task.Rows * task.PerRow;
+        var size = all < WorthSharing ? all : Math.Min(ChunkSize, all / threads);
         foreach (ref var task in tasks.AsSpan(0, count))
-            Chunks += Cpu.Chunks.Count(task.Rows, _size);
+        {
+            task.ChunkRows = (int)Math.Max(8, (Math.Min(size / task.PerRow, task.Rows) + 7) / 8 * 8);
+            Chunks += task.Chunks;
+        }
     }
 
     public int Chunks { get; }
@@ -79,13 +77,12 @@ internal readonly struct MatMulWork : IParallelWork
     {
         foreach (ref var task in _tasks.AsSpan(0, _count))
         {
-            var chunks = Cpu.Chunks.Count(task.Rows, _size);
-            if (chunk < chunks)
+            if (chunk < task.Chunks)
             {
-                task.Kernel.Run(task, chunk * _size, Math.Min(task.Rows, (chunk + 1) * _size));
+                task.Kernel.Run(task, chunk * task.ChunkRows, Math.Min(task.Rows, (chunk + 1) * task.ChunkRows));
                 return;
             }
-            chunk -= chunks;
+            chunk -= task.Chunks;
         }
     }
 }
@@ -109,8 +106,9 @@ internal readonly unsafe struct RopeWork(
     }
 }
 
-/// <summary>Multiplies gates, split by token.</summary>
-internal readonly unsafe struct SwiGluWork(LaneKernels kernels, Activations gate, Activations up, int rows) : IParallelWork
+/// <summary>Activations and gates, split by token.</summary>
+internal readonly unsafe struct ActivateWork(
+    LaneKernels kernels, Activation activation, Activations gate, Activations? up, int rows) : IParallelWork
 {
     private readonly int _size = Cpu.Chunks.Rows(gate.Columns);
 
@@ -119,7 +117,7 @@ internal readonly unsafe struct SwiGluWork(LaneKernels kernels, Activations gate
     public void Run(int chunk)
     {
         for (var row = chunk * _size; row < Math.Min(rows, (chunk + 1) * _size); row++)
-            kernels.SwiGlu(CpuBackend.Row(gate, row), CpuBackend.Row(up, row), gate.Columns);
+            kernels.Activate(activation, CpuBackend.Row(gate, row), up is null ? null : CpuBackend.Row(up, row), gate.Columns);
     }
 }
 
@@ -156,6 +154,7 @@ internal readonly unsafe struct AttentionWork : IParallelWork
     private readonly int _layer;
     private readonly Batch _batch;
     private readonly AttentionShape _shape;
+    private readonly Weight? _sinks;
     private readonly Activations _queries;
     private readonly Activations _output;
     private readonly int _heads;
@@ -163,9 +162,11 @@ internal readonly unsafe struct AttentionWork : IParallelWork
     private readonly int _tokens;
 
     public AttentionWork(
-        LaneKernels kernels, CpuKv kv, int layer, Batch batch, AttentionShape shape, Activations queries, Activations output)
+        LaneKernels kernels, CpuKv kv, int layer, Batch batch, AttentionShape shape, Weight? sinks, Activations queries,
+        Activations output)
     {
-        (_kernels, _kv, _layer, _batch, _shape, _queries, _output) = (kernels, kv, layer, batch, shape, queries, output);
+        (_kernels, _kv, _layer, _batch, _shape, _sinks, _queries, _output) =
+            (kernels, kv, layer, batch, shape, sinks, queries, output);
         var group = shape.NumHeads / shape.NumKvHeads;
         _heads = Math.Min(group, Attention<LanesScalar>.QueryTile);
         _headTiles = Cpu.Chunks.Count(group, _heads);
@@ -196,8 +197,9 @@ internal readonly unsafe struct AttentionWork : IParallelWork
             var (tokenTile, headTile) = Math.DivRem(chunk, _shape.NumKvHeads * _headTiles);
             var (kvHead, part) = Math.DivRem(headTile, _headTiles);
             var firstToken = tokenTile * _tokens;
+            var sinks = _sinks is null ? null : (float*)_sinks.Tensor.Data;
             _kernels.Attention(
-                _kv, _layer, slice, _shape, kvHead, (kvHead * group) + (part * _heads), Math.Min(_heads, group - (part * _heads)),
+                _kv, _layer, slice, _shape, sinks, kvHead, (kvHead * group) + (part * _heads), Math.Min(_heads, group - (part * _heads)),
                 firstToken, Math.Min(_tokens, slice.Count - firstToken),
                 CpuBackend.Row(_queries, slice.Offset), CpuBackend.Row(_output, slice.Offset));
             return;

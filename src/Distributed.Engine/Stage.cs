@@ -60,8 +60,7 @@ public sealed class Stage : IDisposable
         }
 
         var layers = ModelRegistry.Create(new StageWeights(config, spec, weights));
-        var shape = new AttentionShape(config.NumHeads, config.NumKvHeads, config.HeadDim, 1 / MathF.Sqrt(config.HeadDim));
-        var work = new Workspace(backend, config, spec, shape);
+        var work = new Workspace(backend, config, spec);
         var memory = new StageMemory(body, head, work.Kv.Bytes, work.ActivationBytes, backend.ScratchBytes);
         return new Stage(config, spec, layers, work, memory);
     }

@@ -7,10 +7,9 @@ internal sealed class Workspace : IDisposable
 {
     private readonly List<Activations> _all = [];
 
-    public Workspace(Backend backend, ModelConfig config, StageSpec spec, AttentionShape shape)
+    public Workspace(Backend backend, ModelConfig config, StageSpec spec)
     {
         Backend = backend;
-        Shape = shape;
         Batch = new Batch(spec.MaxBatchTokens);
         var buffers = StageBuffers.For(config, spec);
         try
@@ -22,14 +21,24 @@ internal sealed class Workspace : IDisposable
             Attention = Allocate(buffers.Attention);
             Gate = Allocate(buffers.Gate);
             Up = Allocate(buffers.Up);
+            Branch = Allocate(buffers.Branch);
+            Router = Allocate(buffers.Router);
             Cos = Allocate(buffers.Cos);
             Sin = Allocate(buffers.Sin);
+            LocalCos = Allocate(buffers.LocalCos);
+            LocalSin = Allocate(buffers.LocalSin);
             Head = Allocate(buffers.Head);
             Logits = Allocate(buffers.Logits);
             Qkv = [Queries, Keys, Values];
             GateUp = [Gate, Up];
+            BranchOutput = [Branch];
+            RouterOutput = [Router];
             HeadOutputs = [Logits];
-            backend.Reserve(spec.MaxBatchTokens, buffers.WidestInput);
+            foreach (var input in buffers.Inputs)
+                backend.Reserve(input.Rows, input.Columns);
+            if (config.Experts is { } experts && spec.NumLayers > 0)
+                Choices = backend.AllocateChoices(spec.MaxBatchTokens, experts.Count, experts.PerToken);
+            var shape = new AttentionShape(config.NumHeads, config.NumKvHeads, config.HeadDim, Scale: 1);
             Kv = backend.AllocateKv(spec.NumLayers, spec.KvBlocks, shape, spec.KvType);
         }
         catch
@@ -41,9 +50,6 @@ internal sealed class Workspace : IDisposable
 
     /// <summary>The device.</summary>
     public Backend Backend { get; }
-
-    /// <summary>The shape of attention, the same in all layers.</summary>
-    public AttentionShape Shape { get; }
 
     /// <summary>Keys and values of the stage's layers.</summary>
     public KvStore Kv { get; } = null!;
@@ -66,17 +72,32 @@ internal sealed class Workspace : IDisposable
     /// <summary>[tokens, NumHeads × HeadDim]</summary>
     public Activations Attention { get; }
 
-    /// <summary>[tokens, IntermediateSize]</summary>
+    /// <summary>[tokens, IntermediateSize]; with experts [tokens × PerToken, width of an expert].</summary>
     public Activations Gate { get; }
 
-    /// <summary>[tokens, IntermediateSize]</summary>
+    /// <summary>The shape of <see cref="Gate"/>.</summary>
     public Activations Up { get; }
+
+    /// <summary>[tokens, HiddenSize]; with experts [tokens × PerToken, HiddenSize].</summary>
+    public Activations Branch { get; }
+
+    /// <summary>[tokens, experts]</summary>
+    public Activations Router { get; }
+
+    /// <summary>Where the tokens go; null without experts.</summary>
+    public ExpertChoices? Choices { get; }
 
     /// <summary>[tokens, rotated / 2]</summary>
     public Activations Cos { get; }
 
     /// <summary>[tokens, rotated / 2]</summary>
     public Activations Sin { get; }
+
+    /// <summary>[tokens, rotated / 2]; for layers with a window, where they turn differently.</summary>
+    public Activations LocalCos { get; }
+
+    /// <summary>[tokens, rotated / 2]; for layers with a window, where they turn differently.</summary>
+    public Activations LocalSin { get; }
 
     /// <summary>[wanted tokens, HiddenSize]</summary>
     public Activations Head { get; }
@@ -89,6 +110,12 @@ internal sealed class Workspace : IDisposable
 
     /// <summary>Gate and up, as outputs of one call.</summary>
     public Activations[] GateUp { get; }
+
+    /// <summary>What a branch adds, as outputs of one call.</summary>
+    public Activations[] BranchOutput { get; }
+
+    /// <summary>The experts' scores, as outputs of one call.</summary>
+    public Activations[] RouterOutput { get; }
 
     /// <summary>The logits, as outputs of one call.</summary>
     public Activations[] HeadOutputs { get; }

@@ -39,7 +39,8 @@ public static class StageRequest
             request.Stage == request.NumStages - 1,
             request.MaxBatchTokens,
             kvType!.Value,
-            request.KvBlocks);
+            request.KvBlocks,
+            request.Context);
 
         void Require(bool holds, string key, object value, string rule)
         {

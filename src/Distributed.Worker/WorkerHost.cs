@@ -29,6 +29,8 @@ public static class WorkerHost
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.Logging.SetMinimumLevel(options.LogLevel);
+        // What keeps it from starting is thrown: the caller tells it, in a line.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting", options.LogLevel <= LogLevel.Debug ? options.LogLevel : LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen));
@@ -46,7 +48,8 @@ public static class WorkerHost
 
         await using var app = builder.Build();
         app.MapGrpcService<StageServiceEndpoint>();
-        await app.StartAsync(cancellation);
+        if (!await ListenAsync(app, options, cancellation))
+            return;
         listening(BoundAddress(app, options.Listen));
         if (options.ExitWithInput)
             _ = StopWithInputAsync(app.Lifetime);
@@ -54,6 +57,22 @@ public static class WorkerHost
         await app.WaitForShutdownAsync(CancellationToken.None);
         if (options.Listen.SocketPath is { } socket)
             DeleteSocket(socket, withFolder: options.ExitWithInput);
+    }
+
+    // False when the process that the worker belongs to has given up meanwhile, and cleared the folder of its sockets away.
+    private static async Task<bool> ListenAsync(WebApplication app, WorkerOptions options, CancellationToken cancellation)
+    {
+        try
+        {
+            await app.StartAsync(cancellation);
+            return true;
+        }
+        catch (SocketException error)
+        {
+            if (options is { ExitWithInput: true, Listen.SocketPath: { } path } && !Directory.Exists(Path.GetDirectoryName(path)))
+                return false;
+            throw new IOException($"{options.Listen} cannot be listened on: {error.Message}", error);
+        }
     }
 
     // A folder of sockets was made by the process that started the workers, and that process may have been killed.

@@ -49,12 +49,27 @@ public sealed partial class ClusterTests : IDisposable
     [Fact]
     public async Task Worker_that_does_not_answer_is_named_and_exits_with_1()
     {
-        var cluster = WriteCluster("127.0.0.1:1", "127.0.0.1:1".Replace(":1", ":2"));
+        var cluster = WriteCluster("127.0.0.1:1", "127.0.0.1:2");
 
         var result = await Cli.RunAsync("run", "-c", cluster, "Hello!");
 
         Assert.Equal((1, ""), (result.ExitCode, result.Out));
         Assert.Contains("127.0.0.1:1", Assert.Single(result.Errors));
+    }
+
+    [Fact]
+    public async Task Address_a_worker_cannot_listen_on_is_told_in_one_line()
+    {
+        await using var one = await StartWorkerAsync("one");
+
+        var taken = await Cli.RunAsync("worker", "--listen", one.Address);
+        var folder = await Cli.RunAsync("worker", "--listen", $"unix:{_folder.File("none/socket")}");
+
+        Assert.Equal((1, 1), (taken.ExitCode, folder.ExitCode));
+        Assert.Single(taken.Error.TrimEnd('\n').Split('\n'));
+        Assert.Contains(one.Address, taken.Error);
+        Assert.Single(folder.Error.TrimEnd('\n').Split('\n'));
+        Assert.Contains("none/socket cannot be listened on", folder.Error);
     }
 
     [Fact]
@@ -82,6 +97,15 @@ public sealed partial class ClusterTests : IDisposable
         Assert.Matches(@"^stage +worker +device +layers +weights +LM head +KV cache +activations +scratch +total +limit +free after *$", lines[0]);
         Assert.Matches(@"^ +1 +worker-1 +cpu +4-7 ", lines[2]);
         Assert.Equal(3, lines.Length);
+    }
+
+    [Fact]
+    public async Task Devices_that_a_plan_leaves_out_are_named_with_the_reason()
+    {
+        var result = await Cli.RunAsync("plan", "--workers", "9");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal("warning: worker-8 cpu is not used: there are 9 devices for 8 layers\n", result.Error);
     }
 
     [Fact]

@@ -25,6 +25,17 @@ public class InterruptTests
     }
 
     [Fact]
+    public async Task Ctrl_C_while_workers_start_is_quiet()
+    {
+        await using var cli = Cli.Start(LongRun);
+        await Task.Delay(300);
+
+        await cli.SignalAsync("INT");
+
+        Assert.Equal(new CliResult(130, "", ""), await cli.FinishAsync());
+    }
+
+    [Fact]
     public async Task Second_Ctrl_C_ends_at_once()
     {
         await using var cli = Cli.Start(LongRun);

@@ -1,3 +1,5 @@
+using Distributed.Testing;
+
 namespace Distributed.Cli.Tests;
 
 public class RunTests
@@ -96,6 +98,15 @@ public class RunTests
             "run", "--raw", "--temperature", "0", "--workers", "1", "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n");
 
         Assert.Equal((0, "Hello! Shall I tell you a story?\n"), (result.ExitCode, result.Out));
+    }
+
+    [Fact]
+    public async Task Model_without_a_chat_template_is_refused_with_a_hint_at_raw()
+    {
+        var result = await Cli.RunAsync("run", "-m", Golden.Path("architectures/llama.gguf"), "Hello!");
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.Matches("llama.gguf: tokenizer.chat_template: .*--raw", Assert.Single(result.Errors));
     }
 
     [Fact]

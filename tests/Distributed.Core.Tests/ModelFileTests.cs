@@ -65,6 +65,26 @@ public sealed class ModelFileTests : IDisposable
     }
 
     [Fact]
+    public void The_config_of_a_mixture_of_experts_is_read()
+    {
+        using var model = ModelFile.Open(Golden.Path("architectures/gpt-oss.gguf"));
+
+        Assert.Equal(new ExpertsConfig(4, 2, 48), model.Config.Experts);
+        Assert.Equal(
+            new RopeConfig(150_000, 32, RopePairs.Halves, 32, OriginalContext: 4096, Yarn: new YarnConfig(32, 1)), model.Config.Rope);
+        Assert.Equal(8, model.Config.SlidingWindow);
+    }
+
+    [Fact]
+    public void Experts_must_be_enough_for_the_tokens() => Assert.Contains(
+        Refused(TinyModel.Create(), writer =>
+        {
+            writer.Set("llama.expert_count", 4u);
+            writer.Set("llama.expert_used_count", 5u);
+        }),
+        error => error is { Key: "llama.expert_used_count", Value: "5", Rule: "must be at most expert_count, 4" });
+
+    [Fact]
     public void Rope_scaling_is_read_under_the_old_key_too()
     {
         Assert.Equal(2f, Read(TinyModel.Create(), writer => writer.Set("llama.rope.scale_linear", 2f)).Rope.LinearFactor);
@@ -97,9 +117,11 @@ public sealed class ModelFileTests : IDisposable
     [InlineData("llama.rope.dimension_count", 7u, "must be even and at most the head's size, 16")]
     [InlineData("llama.rope.freq_base", 0f, "must lie between 1 and")]
     [InlineData("llama.rope.freq_base", float.PositiveInfinity, "must lie between 1 and")]
-    [InlineData("llama.rope.scaling.type", "yarn", "must be none or linear")]
+    [InlineData("llama.rope.scaling.type", "ntk", "must be none, linear, yarn or longrope")]
     [InlineData("llama.rope.scaling.factor", -4f, "must lie between 0 and")]
-    [InlineData("llama.expert_count", 8u, "must be 0: mixtures of experts are not supported yet")]
+    [InlineData("llama.rope.scaling.attn_factor", float.NaN, "must lie between 0 and")]
+    [InlineData("llama.attention.sliding_window", -1, "must lie between 0 and")]
+    [InlineData("llama.expert_count", 1u << 20, "must lie between 0 and 4096")]
     public void A_value_that_breaks_its_rule_is_refused(string key, object value, string rule)
     {
         var errors = Refused(TinyModel.Create(), writer => writer.Set(key, value));
@@ -129,13 +151,13 @@ public sealed class ModelFileTests : IDisposable
     {
         var errors = Refused(TinyModel.Create(1, "llama.context_length"), writer =>
         {
-            writer.Set("llama.rope.scaling.type", "yarn");
+            writer.Set("llama.rope.scaling.type", "ntk");
             writer.Set("llama.feed_forward_length", "wide");
             writer.Set("tokenizer.ggml.tokens", new[] { "a" });
         });
 
         Assert.Equal(
-            ["llama.feed_forward_length", "tokenizer.ggml.tokens", "llama.context_length", "llama.rope.scaling.type"],
+            ["llama.rope.scaling.type", "llama.feed_forward_length", "tokenizer.ggml.tokens", "llama.context_length"],
             errors.Select(error => error.Key));
     }
 
@@ -155,7 +177,7 @@ public sealed class ModelFileTests : IDisposable
     [InlineData("output.weight", 32, 5, "[32, 5]", "must have the shape [32, 4]")]
     [InlineData("blk.0.attn_q.weight", 32, 16, "[32, 16]", "must have the shape [32, 32]")]
     [InlineData("rope_freqs.weight", 16, 1, "[16, 1]", "must have the shape [8]")]
-    [InlineData("blk.0.attn_q.bias", 32, 1, "there", "is not known in llama models of 1 layers")]
+    [InlineData("blk.0.attn_q_norm.weight", 32, 1, "there", "is not known in llama models of 1 layers")]
     [InlineData("blk.1.attn_q.weight", 32, 32, "there", "is not known in llama models of 1 layers")]
     public void A_tensor_that_does_not_belong_is_refused(string name, int columns, int rows, string value, string rule)
     {

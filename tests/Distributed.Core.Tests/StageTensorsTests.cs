@@ -33,6 +33,22 @@ public class StageTensorsTests
     }
 
     [Fact]
+    public void A_fused_matrix_is_loaded_as_its_parts_where_they_lie()
+    {
+        using var model = Open("phi3");
+
+        var tensors = StageTensors.For(model, 1, 2, hasEmbedding: false, hasHead: false).Select(tensor => tensor.Tensor).ToArray();
+
+        Assert.Equal(
+            ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"],
+            tensors.Select(tensor => tensor.Name["blk.1.".Length..^".weight".Length]));
+        Assert.Equal([64L, 32L, 32L], tensors[1..4].Select(tensor => tensor.Rows));
+        var fused = model.Tensors["blk.1.attn_qkv.weight"];
+        Assert.Equal(fused.Row(64 + 32 + 1).ToArray(), tensors[3].Row(1).ToArray());
+        Assert.Equal(fused.Bytes, tensors[1..4].Sum(tensor => tensor.Bytes));
+    }
+
+    [Fact]
     public void A_stage_has_its_tensors_in_order_with_role_and_layer()
     {
         using var model = Open("llama31-tied");

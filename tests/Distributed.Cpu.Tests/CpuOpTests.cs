@@ -37,3 +37,8 @@ public sealed class CpuElementwiseTests : ElementwiseTests
 {
     protected override IReadOnlyList<Backend> CreateBackends() => CpuPaths.Backends();
 }
+
+public sealed class CpuExpertTests : ExpertTests
+{
+    protected override IReadOnlyList<Backend> CreateBackends() => CpuPaths.Backends();
+}

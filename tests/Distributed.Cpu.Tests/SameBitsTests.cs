@@ -1,3 +1,4 @@
+using Distributed.Core;
 using Distributed.Core.Quantization;
 using Distributed.Testing;
 
@@ -51,7 +52,7 @@ public class SameBitsTests
         {
             var count = Math.Min(step, Tokens - token);
             backend.Upload(input.AsSpan(token * Columns, count * Columns), x, count);
-            backend.NormMatMul(x, count, norm, 1e-5f, [weight], [y]);
+            backend.NormMatMul(x, count, new Norm(norm, 1e-5f), [weight], [y]);
             var values = new float[count * Rows];
             backend.Download(y, count, values);
             output.AddRange(values);

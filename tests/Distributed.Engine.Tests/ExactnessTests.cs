@@ -16,6 +16,11 @@ public class ExactnessTests
         { "llama", KvType.F32 },
         { "llama31-tied", KvType.F16 },
         { "llama-linear", KvType.F32 },
+        { "qwen2", KvType.F16 },
+        { "qwen3moe", KvType.F32 },
+        { "phi3", KvType.F32 },
+        { "gemma2", KvType.Q8_0 },
+        { "gpt-oss", KvType.F16 },
     };
 
     [Theory, MemberData(nameof(Models))]

@@ -19,9 +19,10 @@ internal sealed class InProcessLogits : LogitsSource
     /// <param name="threads">Threads that compute.</param>
     public InProcessLogits(ModelFile model, ClusterConfig config, int threads)
     {
-        var blocks = StageSpec.BlocksFor(config.ContextFor(model.Config));
+        var context = config.ContextFor(model.Config);
         var spec = new StageSpec(
-            0, model.Config.NumLayers, HasEmbedding: true, HasHead: true, config.MaxBatchTokens, config.KvType, blocks);
+            0, model.Config.NumLayers, HasEmbedding: true, HasHead: true, config.MaxBatchTokens, config.KvType,
+            StageSpec.BlocksFor(context), context);
         _backend = new CpuBackend(threads);
         _stage = Stage.Load(model, _backend, spec);
         _logits = new byte[checked(config.MaxBatchTokens * model.Config.VocabSize * sizeof(float))];

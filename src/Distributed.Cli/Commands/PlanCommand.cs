@@ -28,15 +28,9 @@ internal sealed class PlanCommand : Command
             : ClusterPlan.Make(model, config, ClusterTarget.DescribeLocal(flags, config));
 
         if (flags.GetValue(CommonOptions.Json))
-        {
             Json.Write(_terminal.Out, PlanReport.Of(placement, config));
-        }
         else
-        {
-            _terminal.OutConsole.Write(PlacementTable.OfPlan(placement));
-            PlacementTable.WarnOfUnused(_terminal, placement);
-        }
-
+            PlacementTable.PrintPlan(_terminal, placement);
         return ExitCode.Done;
     }
 }

@@ -43,7 +43,7 @@ internal sealed class RunCommand : Command
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var coordinator = await LoadingBars.ShowAsync(
             _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
-        PlacementTable.Show(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+        PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
 
         var conversation = new Conversation(_terminal, coordinator)
         {

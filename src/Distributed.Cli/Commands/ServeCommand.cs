@@ -30,7 +30,7 @@ internal sealed class ServeCommand : Command
             progress: null,
             (url, coordinator) =>
             {
-                PlacementTable.Show(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+                PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
                 _terminal.Error.WriteLine($"{coordinator.Model.Config.Name} is served on {url}");
             },
             cancellation);

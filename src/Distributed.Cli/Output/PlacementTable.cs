@@ -7,25 +7,50 @@ namespace Distributed.Cli.Output;
 /// <summary>Which stage has which layers, and the memory it takes.</summary>
 internal static class PlacementTable
 {
-    /// <summary>Shows on stderr what the loaded stages have taken, and which devices are left out.</summary>
-    /// <param name="terminal">Where to.</param>
-    /// <param name="placement">Where they are.</param>
+    /// <summary>Prints to stderr what the loaded stages of a run have taken, and which devices are not used.</summary>
+    /// <param name="terminal">Where.</param>
+    /// <param name="placement">Where the stages are.</param>
     /// <param name="memory">The workers' own account, in the order of the stages.</param>
-    public static void Show(Terminal terminal, Placement placement, IReadOnlyList<StageMemory> memory)
+    public static void PrintRun(Terminal terminal, Placement placement, IReadOnlyList<StageMemory> memory)
     {
         terminal.ErrorConsole.Write(OfRun(placement, memory));
         WarnOfUnused(terminal, placement);
     }
 
-    /// <summary>Names on stderr the devices that a placement leaves out, each with the reason.</summary>
-    public static void WarnOfUnused(Terminal terminal, Placement placement)
+    /// <summary>Prints a plan to stdout: every part of the forecast, and what is left of each device.</summary>
+    public static void PrintPlan(Terminal terminal, Placement placement)
+    {
+        terminal.OutConsole.Write(OfPlan(placement));
+        WarnOfUnused(terminal, placement);
+    }
+
+    private static void WarnOfUnused(Terminal terminal, Placement placement)
     {
         foreach (var unused in placement.Unused)
             terminal.Error.WriteLine($"warning: {unused.Worker}{(unused.Device is null ? "" : $" {unused.Device}")} is not used: {unused.Reason}");
     }
 
-    /// <summary>The table of a plan: every part of the forecast, and what is left of the device.</summary>
-    public static Table OfPlan(Placement placement)
+    private static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
+    {
+        var table = Tables.Create(">stage", "worker", "device", ">layers", ">weights", ">KV cache", ">scratch", ">total");
+        foreach (var stage in placement.Stages)
+        {
+            var taken = memory[stage.Index];
+            table.Line(
+                $"{stage.Index}",
+                stage.Worker,
+                stage.Device,
+                Layers(stage.Spec),
+                Units.Bytes(taken.Weights + taken.LmHead),
+                Units.Bytes(taken.KvCache),
+                Units.Bytes(taken.Activations + taken.Scratch),
+                Units.Bytes(taken.Total));
+        }
+
+        return table;
+    }
+
+    private static Table OfPlan(Placement placement)
     {
         var table = Tables.Create(
             ">stage", "worker", "device", ">layers", ">weights", ">LM head", ">KV cache", ">activations", ">scratch", ">total", ">limit", ">free after");
@@ -45,26 +70,6 @@ internal static class PlacementTable
                 Units.Bytes(forecast.Total),
                 Units.Bytes(stage.Free),
                 Units.Bytes(stage.FreeAfter));
-        }
-
-        return table;
-    }
-
-    private static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
-    {
-        var table = Tables.Create(">stage", "worker", "device", ">layers", ">weights", ">KV cache", ">scratch", ">total");
-        foreach (var stage in placement.Stages)
-        {
-            var taken = memory[stage.Index];
-            table.Line(
-                $"{stage.Index}",
-                stage.Worker,
-                stage.Device,
-                Layers(stage.Spec),
-                Units.Bytes(taken.Weights + taken.LmHead),
-                Units.Bytes(taken.KvCache),
-                Units.Bytes(taken.Activations + taken.Scratch),
-                Units.Bytes(taken.Total));
         }
 
         return table;

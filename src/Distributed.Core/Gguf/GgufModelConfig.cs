@@ -12,7 +12,9 @@ internal sealed class GgufModelConfig
     private const int MaxHeadDim = 1 << 12;
     private const int MaxVocab = 1 << 23;
     private const int MaxContext = 1 << 28;
+    private const int MaxExperts = 1 << 12;
     private const float MaxTheta = 1e12f;
+    private const float MaxFactor = 1e6f;
 
     private readonly GgufMetadata _metadata;
     private readonly List<InputError> _errors = [];
@@ -26,8 +28,6 @@ internal sealed class GgufModelConfig
 
     private ModelConfig Read(Architecture architecture, Tensor? embedding, string path)
     {
-        if (Int("expert_count", 0, int.MaxValue, 0) is > 0 and var experts)
-            Fail("expert_count", $"{experts}", "must be 0: mixtures of experts are not supported yet");
         var hidden = Int("embedding_length", 1, MaxWidth);
         var heads = Int("attention.head_count", 1, MaxHeads);
         var kvHeads = Int("attention.head_count_kv", 1, MaxHeads, heads);
@@ -38,20 +38,31 @@ internal sealed class GgufModelConfig
             Fail("attention.head_count", $"{heads}", $"must divide embedding_length, {hidden}");
         if (Int("attention.value_length", 1, MaxHeadDim, headDim) is var valueDim && valueDim != headDim)
             Fail("attention.value_length", $"{valueDim}", $"must be that of the keys, {headDim}");
+        var rope = Rope(architecture, headDim);
+        var experts = Experts(architecture);
         var config = new ModelConfig
         {
             Architecture = architecture.Name,
             Name = Name(path),
             HiddenSize = hidden,
-            IntermediateSize = Int("feed_forward_length", 1, MaxWidth),
+            IntermediateSize = Int("feed_forward_length", 1, MaxWidth, experts?.IntermediateSize),
             NumLayers = Int("block_count", 1, MaxLayers),
             NumHeads = heads,
             NumKvHeads = kvHeads,
             HeadDim = headDim,
             VocabSize = VocabSize(embedding),
             ContextLength = Int("context_length", 1, MaxContext),
-            RmsNormEps = Float("attention.layer_norm_rms_epsilon", 0, 1),
-            Rope = Rope(architecture, headDim),
+            RmsNormEps = Float($"attention.layer_norm_{(Has("attention.layer_norm_epsilon") ? "epsilon" : "rms_epsilon")}", 0, 1),
+            Rope = rope,
+            LocalRope = architecture.LocalRopeTheta is { } theta ? new RopeConfig(theta, rope.Dimensions, rope.Pairs) : null,
+            Experts = experts,
+            SlidingWindow = Int("attention.sliding_window", 0, MaxContext, 0) is > 0 and var window ? window : null,
+            AttentionScale = Factor("attention.scale"),
+            AttentionSoftCap = Factor("attn_logit_softcapping"),
+            LogitSoftCap = Factor("final_logit_softcapping"),
+            EmbeddingScale = Factor("embedding_scale"),
+            ResidualScale = Factor("residual_scale"),
+            LogitScale = Factor("logit_scale"),
         };
         return _errors.Count == 0 ? config : throw new InvalidInputException(_errors);
     }
@@ -61,18 +72,39 @@ internal sealed class GgufModelConfig
         var dimensions = Int("rope.dimension_count", 2, MaxHeadDim, headDim);
         if (dimensions > headDim || dimensions % 2 != 0)
             Fail("rope.dimension_count", $"{dimensions}", $"must be even and at most the head's size, {headDim}");
-        return new RopeConfig(Float("rope.freq_base", 1, MaxTheta, 10_000), dimensions, architecture.RopePairs, LinearFactor());
+        var theta = Float("rope.freq_base", 1, MaxTheta, 10_000);
+        // Files before the type was written down have only a factor, under one of two keys; 0 means none.
+        var type = Try<string?>(_metadata.TryGetString, _metadata.ArchKey("rope.scaling.type"), out var found) ? found! : "linear";
+        if (type is not ("none" or "linear" or "yarn" or "longrope"))
+            Fail("rope.scaling.type", type, "must be none, linear, yarn or longrope");
+        var factor = Float(Has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear", 0, MaxContext, 1);
+        return new RopeConfig(
+            theta,
+            dimensions,
+            architecture.RopePairs,
+            type == "none" || factor == 0 ? 1 : factor,
+            Factor("rope.scaling.attn_factor") ?? 1,
+            Has("rope.scaling.original_context_length") ? Int("rope.scaling.original_context_length", 1, MaxContext) : null,
+            type == "yarn" ? Yarn() : null);
     }
 
-    // Files before the type was written down have only a factor, under one of two keys; 0 means none.
-    private float LinearFactor()
+    private YarnConfig Yarn() => new(
+        Float("rope.scaling.yarn_beta_fast", 0, MaxContext, 32), Float("rope.scaling.yarn_beta_slow", 0, MaxContext, 1));
+
+    private ExpertsConfig? Experts(Architecture architecture)
     {
-        var type = Try<string?>(_metadata.TryGetString, _metadata.ArchKey("rope.scaling.type"), out var found) ? found! : "linear";
-        if (type is not ("none" or "linear"))
-            Fail("rope.scaling.type", type, "must be none or linear; other scalings are not supported yet");
-        var factor = Float(Has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear", 0, MaxContext, 1);
-        return type == "none" || factor == 0 ? 1 : factor;
+        var count = architecture.NeedsExperts ? Int("expert_count", 1, MaxExperts) : Int("expert_count", 0, MaxExperts, 0);
+        if (count == 0)
+            return null;
+        var perToken = Int("expert_used_count", 1, MaxExperts);
+        if (perToken > count)
+            Fail("expert_used_count", $"{perToken}", $"must be at most expert_count, {count}");
+        var width = Has("expert_feed_forward_length") ? "expert_feed_forward_length" : "feed_forward_length";
+        return new ExpertsConfig(count, perToken, Int(width, 1, MaxWidth));
     }
+
+    // 0 means none.
+    private float? Factor(string name) => Float(name, 0, MaxFactor, 0) is > 0 and var factor ? factor : null;
 
     private int VocabSize(Tensor? embedding)
     {

@@ -17,19 +17,31 @@ internal abstract unsafe class LaneKernels
     /// <inheritdoc cref="RmsNorm{T}.Row"/>
     public abstract void RmsNorm(float* x, float* weight, float eps, int count, float* y);
 
+    /// <inheritdoc cref="LayerNorm{T}.Row"/>
+    public abstract void LayerNorm(float* x, float* weight, float* bias, float eps, int count, float* y);
+
+    /// <inheritdoc cref="Elementwise{T}.AddScaled"/>
+    public abstract void AddScaled(float* source, float scale, float* target, int count);
+
+    /// <inheritdoc cref="Elementwise{T}.Scale"/>
+    public abstract void Scale(float* values, float factor, int count);
+
+    /// <inheritdoc cref="Elementwise{T}.SoftCap"/>
+    public abstract void SoftCap(float* values, float cap, int count);
+
     /// <inheritdoc cref="Int8Input.Quantize{T}"/>
     public abstract void Quantize(in Int8Input input, float* row, int columns, int token, int tokens);
 
-    /// <inheritdoc cref="SwiGlu{T}.Run"/>
-    public abstract void SwiGlu(float* gate, float* up, int count);
+    /// <inheritdoc cref="ActivationFunctions{T}.Run"/>
+    public abstract void Activate(Activation activation, float* gate, float* up, int count);
 
     /// <inheritdoc cref="KvRows{T}.Write"/>
     public abstract void WriteKv(KvType type, float* source, int count, byte* target);
 
     /// <inheritdoc cref="Attention{T}.Tile"/>
     public abstract void Attention(
-        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, int kvHead, int firstHead, int heads, int firstToken, int tokens,
-        float* queries, float* output);
+        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, float* sinks, int kvHead, int firstHead, int heads, int firstToken,
+        int tokens, float* queries, float* output);
 }
 
 /// <inheritdoc/>
@@ -42,18 +54,33 @@ internal sealed unsafe class LaneKernels<T> : LaneKernels
         RmsNorm<T>.Row(x, weight, eps, count, y);
 
     /// <inheritdoc/>
+    public override void LayerNorm(float* x, float* weight, float* bias, float eps, int count, float* y) =>
+        LayerNorm<T>.Row(x, weight, bias, eps, count, y);
+
+    /// <inheritdoc/>
+    public override void AddScaled(float* source, float scale, float* target, int count) =>
+        Elementwise<T>.AddScaled(source, scale, target, count);
+
+    /// <inheritdoc/>
+    public override void Scale(float* values, float factor, int count) => Elementwise<T>.Scale(values, factor, count);
+
+    /// <inheritdoc/>
+    public override void SoftCap(float* values, float cap, int count) => Elementwise<T>.SoftCap(values, cap, count);
+
+    /// <inheritdoc/>
     public override void Quantize(in Int8Input input, float* row, int columns, int token, int tokens) =>
         input.Quantize<T>(row, columns, token, tokens);
 
     /// <inheritdoc/>
-    public override void SwiGlu(float* gate, float* up, int count) => SwiGlu<T>.Run(gate, up, count);
+    public override void Activate(Activation activation, float* gate, float* up, int count) =>
+        ActivationFunctions<T>.Run(activation, gate, up, count);
 
     /// <inheritdoc/>
     public override void WriteKv(KvType type, float* source, int count, byte* target) => KvRows<T>.Write(type, source, count, target);
 
     /// <inheritdoc/>
     public override void Attention(
-        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, int kvHead, int firstHead, int heads, int firstToken, int tokens,
-        float* queries, float* output) =>
-        Attention<T>.Tile(kv, layer, slice, shape, kvHead, firstHead, heads, firstToken, tokens, queries, output);
+        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, float* sinks, int kvHead, int firstHead, int heads, int firstToken,
+        int tokens, float* queries, float* output) =>
+        Attention<T>.Tile(kv, layer, slice, shape, sinks, kvHead, firstHead, heads, firstToken, tokens, queries, output);
 }

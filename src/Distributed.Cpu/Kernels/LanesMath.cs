@@ -40,6 +40,25 @@ internal static unsafe class LanesMath<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Exp(T x)
     {
+        var power = ExpParts(x, out var rest, out var series);
+        return T.MultiplyAdd(series, rest, T.Create(1f)) * power;
+    }
+
+    /// <summary>
+    /// The hyperbolic tangent of each lane, m / (m + 2) with m = e^(2x) − 1, which keeps the digits of small arguments.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Tanh(T x)
+    {
+        var power = ExpParts(x + x, out var rest, out var series);
+        var m = T.MultiplyAdd(series * rest, power, power - T.Create(1f));
+        return m / (m + T.Create(2f));
+    }
+
+    /// <summary>e^x = (1 + rest × series) × the power of two that is returned.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T ExpParts(T x, out T rest, out T series)
+    {
         x = T.Min(T.Max(x, T.Create(-87f)), T.Create(88f));
         var n = T.Round(x * T.Create(1.44269504f));
         // ln 2 in two parts, the first with few bits, so that n times it is exact.
@@ -51,9 +70,9 @@ internal static unsafe class LanesMath<T>
         p = T.MultiplyAdd(p, r, T.Create(1f / 24));
         p = T.MultiplyAdd(p, r, T.Create(1f / 6));
         p = T.MultiplyAdd(p, r, T.Create(0.5f));
-        p = T.MultiplyAdd(p, r, T.Create(1f));
-        p = T.MultiplyAdd(p, r, T.Create(1f));
-        return p * T.PowerOfTwo(n);
+        series = T.MultiplyAdd(p, r, T.Create(1f));
+        rest = r;
+        return T.PowerOfTwo(n);
     }
 
     private static T LoadTail(float* source, int count)

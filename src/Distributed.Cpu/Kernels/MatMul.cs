@@ -38,6 +38,15 @@ internal unsafe struct MatMulTask
     /// <summary>Adds to what the output holds.</summary>
     public bool Add;
 
+    /// <summary>Rows that a thread takes at once.</summary>
+    public int ChunkRows;
+
+    /// <summary>Chunks of <see cref="ChunkRows"/>.</summary>
+    public readonly int Chunks => Cpu.Chunks.Count(Rows, ChunkRows);
+
+    /// <summary>Multiplications per weight row.</summary>
+    public readonly long PerRow => (long)Columns * Tokens;
+
     /// <summary>Puts one element in its place.</summary>
     public readonly void Write(int token, int row, float value)
     {

@@ -4,40 +4,26 @@ using Distributed.Engine.Layers;
 namespace Distributed.Engine.Models;
 
 /// <summary>
-/// Llama (Touvron et al. 2023) and those shaped like it: RMS norm before attention and before a SwiGLU network, rotary positions,
-/// grouped-query attention, no biases.
+/// Llama (Touvron et al. 2023), and Mistral and Mixtral (Jiang et al. 2023, 2024), whose files bear its name: RMS norm before
+/// attention and before a SwiGLU network or a mixture of such, rotary positions, grouped-query attention.
 /// </summary>
-internal sealed class LlamaModel : Model
+internal static class LlamaModel
 {
-    private readonly Embedding? _embedding;
-    private readonly RotaryAngles _angles;
-    private readonly (Attention Attention, FeedForward FeedForward)[] _layers;
-    private readonly LmHead? _head;
-
-    public LlamaModel(StageWeights weights)
+    /// <summary>Puts a stage's layers together.</summary>
+    public static Model Build(StageWeights weights)
     {
-        var (config, spec) = (weights.Config, weights.Spec);
-        _embedding = spec.HasEmbedding ? new Embedding(weights[TensorNames.TokenEmbedding]) : null;
-        _angles = new RotaryAngles(config.Rope, weights.Find(TensorNames.RopeFactors)?.Tensor, spec.MaxBatchTokens);
-        _layers = weights.ForLayers(layer => (new Attention(weights, layer), new FeedForward(weights, layer)));
-        _head = spec.HasHead ? new LmHead(weights) : null;
+        var angles = new RotaryAngles(weights, weights.Find(TensorNames.RopeFactors));
+        return new Model(
+            weights,
+            embedding: () => new Embedding(weights),
+            [angles],
+            layer: layer =>
+            [
+                new Attention(weights, layer, weights.RmsNorm(layer, "attn_norm"), angles),
+                weights.Config.Experts is null
+                    ? new FeedForward(weights, layer, weights.RmsNorm(layer, "ffn_norm"))
+                    : new Experts(weights, layer, weights.RmsNorm(layer, "ffn_norm")),
+            ],
+            head: () => new LmHead(weights, weights.RmsNorm(TensorNames.OutputNorm)));
     }
-
-    /// <inheritdoc/>
-    public override void Embed(Workspace work) => _embedding!.Forward(work);
-
-    /// <inheritdoc/>
-    public override void RunLayers(Workspace work)
-    {
-        if (_layers.Length > 0)
-            _angles.Upload(work);
-        foreach (var (attention, feedForward) in _layers)
-        {
-            attention.Forward(work);
-            feedForward.Forward(work);
-        }
-    }
-
-    /// <inheritdoc/>
-    public override void ComputeLogits(Workspace work, Span<float> logits) => _head!.Forward(work, logits);
 }

@@ -1,14 +1,47 @@
+using Distributed.Engine.Layers;
+
 namespace Distributed.Engine.Models;
 
-/// <summary>An architecture's layers on one stage. Its parts are shared (<see cref="Layers"/>); a model says which, and in what order.</summary>
-internal abstract class Model
+/// <summary>
+/// An architecture's layers on one stage. Its parts are shared (<see cref="Layers"/>); a file per architecture says which, with what
+/// options and in what order.
+/// </summary>
+internal sealed class Model
 {
+    private readonly Embedding? _embedding;
+    private readonly RotaryAngles[] _angles;
+    private readonly Layer[] _layers;
+    private readonly LmHead? _head;
+
+    /// <param name="weights">The stage's weights.</param>
+    /// <param name="embedding">Makes the embedding; called on the first stage only.</param>
+    /// <param name="angles">The rotary angles that the layers use.</param>
+    /// <param name="layer">Makes the parts of a layer from its number in the model; called for each of the stage.</param>
+    /// <param name="head">Makes the head; called on the last stage only.</param>
+    public Model(
+        StageWeights weights, Func<Embedding> embedding, RotaryAngles[] angles, Func<int, Layer[]> layer, Func<LmHead> head)
+    {
+        var spec = weights.Spec;
+        _embedding = spec.HasEmbedding ? embedding() : null;
+        _angles = angles;
+        _layers = [.. Enumerable.Range(spec.FirstLayer, spec.NumLayers).SelectMany(layer)];
+        _head = spec.HasHead ? head() : null;
+    }
+
     /// <summary>Fills the hidden states from the batch's token ids; on the first stage only.</summary>
-    public abstract void Embed(Workspace work);
+    public void Embed(Workspace work) => _embedding!.Forward(work);
 
     /// <summary>Runs the stage's layers over the hidden states of the batch.</summary>
-    public abstract void RunLayers(Workspace work);
+    public void RunLayers(Workspace work)
+    {
+        if (_layers.Length == 0)
+            return;
+        foreach (var angles in _angles)
+            angles.Upload(work);
+        foreach (var layer in _layers)
+            layer.Forward(work);
+    }
 
     /// <summary>Computes the logits of the batch's outputs, [outputs, VocabSize]; on the last stage only.</summary>
-    public abstract void ComputeLogits(Workspace work, Span<float> logits);
+    public void ComputeLogits(Workspace work, Span<float> logits) => _head!.Forward(work, logits);
 }

@@ -7,7 +7,14 @@ internal static class ModelRegistry
 {
     private static readonly Dictionary<string, Func<StageWeights, Model>> Models = new()
     {
-        ["llama"] = weights => new LlamaModel(weights),
+        ["llama"] = LlamaModel.Build,
+        ["qwen2"] = Qwen2Model.Build,
+        ["qwen3"] = Qwen3Model.Build,
+        ["qwen3moe"] = Qwen3Model.Build,
+        ["phi3"] = Phi3Model.Build,
+        ["gemma2"] = Gemma2Model.Build,
+        ["gemma3"] = Gemma3Model.Build,
+        ["gpt-oss"] = GptOssModel.Build,
     };
 
     /// <summary>Builds the layers of a stage.</summary>

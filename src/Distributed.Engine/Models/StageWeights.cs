@@ -25,6 +25,12 @@ internal sealed class StageWeights(ModelConfig config, StageSpec spec, IReadOnly
     /// <summary>A weight that a model may lack.</summary>
     public Weight? Find(string name) => weights.GetValueOrDefault(name);
 
-    /// <summary>One part for each layer of the stage, made from the layer's number in the model.</summary>
-    public T[] ForLayers<T>(Func<int, T> make) => [.. Enumerable.Range(Spec.FirstLayer, Spec.NumLayers).Select(make)];
+    /// <summary>A weight of a layer that a model may lack.</summary>
+    public Weight? Find(int layer, string name) => Find($"blk.{layer}.{name}");
+
+    /// <summary>An RMS norm of a layer, by its weight's name without <c>.weight</c>.</summary>
+    public Norm RmsNorm(int layer, string name) => new(this[layer, $"{name}.weight"], Config.RmsNormEps);
+
+    /// <summary>An RMS norm by its weight's full name.</summary>
+    public Norm RmsNorm(string name) => new(this[name], Config.RmsNormEps);
 }

@@ -22,12 +22,25 @@ public abstract class AttentionTests : OpTests
 
     [Theory, MemberData(nameof(Cases))]
     public void Queries_see_their_own_sequence_up_to_their_position(
-        KvType type, int heads, int kvHeads, int headDim, double tolerance) => OnEach(backend =>
+        KvType type, int heads, int kvHeads, int headDim, double tolerance) =>
+        Check(type, new AttentionShape(heads, kvHeads, headDim, 1 / MathF.Sqrt(headDim)), withSinks: false, tolerance);
+
+    [Theory]
+    [InlineData(1, null, false)]
+    [InlineData(8, null, false)]
+    [InlineData(33, 1.5f, false)]
+    [InlineData(null, 0.7f, true)]
+    [InlineData(40, 2f, true)]
+    public void Windows_soft_caps_and_sinks_change_what_is_seen(int? window, float? softCap, bool withSinks) =>
+        Check(KvType.F32, new AttentionShape(4, 2, 32, 0.3f, window, softCap), withSinks, 2e-6);
+
+    private void Check(KvType type, AttentionShape shape, bool withSinks, double tolerance) => OnEach(backend =>
     {
-        var shape = new AttentionShape(heads, kvHeads, headDim, 1 / MathF.Sqrt(headDim));
+        var (heads, kvHeads, headDim) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim);
+        var sinks = withSinks ? Normal(heads, 9) : null;
         using var kv = backend.AllocateKv(Layers, Blocks, shape, type);
-        var first = new TestSequence(shape, 77, seed: 1);
-        var second = new TestSequence(shape, 50, seed: 2);
+        var first = new TestSequence(shape, sinks, 77, seed: 1);
+        var second = new TestSequence(shape, sinks, 50, seed: 2);
         // Blocks of the two sequences lie in disorder; steps cut blocks in the middle.
         int[] firstTable = [6, 0, 3];
         int[] secondTable = [1, 7];
@@ -52,7 +65,8 @@ public abstract class AttentionTests : OpTests
             using var values = Upload(backend, Join(s => s.Values, kvHeads * headDim), kvHeads * headDim);
             using var output = backend.Allocate(96, heads * headDim);
             backend.StoreKv(kv, Layers - 1, batch, keys, values);
-            backend.Attention(kv, Layers - 1, batch, shape, queries, output);
+            var sinkScores = sinks is null ? null : backend.Load(TestTensors.Of(sinks, heads));
+            backend.Attention(kv, Layers - 1, batch, shape, sinkScores, queries, output);
             var actual = Download(backend, output, offset);
             var at = 0;
             foreach (var (sequence, _, start, count) in slices)
@@ -64,7 +78,7 @@ public abstract class AttentionTests : OpTests
         }
     });
 
-    private sealed class TestSequence(AttentionShape shape, int tokens, int seed)
+    private sealed class TestSequence(AttentionShape shape, float[]? sinks, int tokens, int seed)
     {
         public float[] Queries { get; } = Normal(tokens * shape.NumHeads * shape.HeadDim, seed);
 
@@ -79,15 +93,22 @@ public abstract class AttentionTests : OpTests
         {
             var dim = shape.HeadDim;
             var query = Queries.AsSpan(((token * shape.NumHeads) + head) * dim, dim);
-            var scores = new double[token + 1];
+            var weights = new double[token + 1];
             for (var position = 0; position <= token; position++)
+            {
+                var score = 0.0;
                 for (var i = 0; i < dim; i++)
-                    scores[position] += (double)query[i] * Keys[Row(position, head) + i] * shape.Scale;
-            var weights = scores.Select(score => Math.Exp(score - scores.Max())).ToArray();
+                    score += (double)query[i] * Keys[Row(position, head) + i] * shape.Scale;
+                if (shape.SoftCap is { } cap)
+                    score = cap * Math.Tanh(score / cap);
+                if (token - position < (shape.Window ?? int.MaxValue))
+                    weights[position] = Math.Exp(score);
+            }
+            var sum = weights.Sum() + (sinks is null ? 0 : Math.Exp(sinks[head]));
             var output = new double[dim];
             for (var position = 0; position <= token; position++)
                 for (var i = 0; i < dim; i++)
-                    output[i] += weights[position] / weights.Sum() * Values[Row(position, head) + i];
+                    output[i] += weights[position] / sum * Values[Row(position, head) + i];
             return output;
         }
 

@@ -46,7 +46,7 @@ public abstract class MatMulTests : OpTests
         using var a = backend.Allocate(Tokens, 24);
         using var b = backend.Allocate(Tokens, 9);
         backend.NormMatMul(
-            x, Tokens, backend.Load(TestTensors.Of(norm, Columns)), Eps, [.. tensors.Select(backend.Load)], [a, b]);
+            x, Tokens, new Norm(backend.Load(TestTensors.Of(norm, Columns)), Eps), [.. tensors.Select(backend.Load)], [a, b]);
 
         var normed = Norm(input, norm, Eps, Columns);
         foreach (var (tensor, output) in tensors.Zip([a, b]))
