@@ -17,7 +17,8 @@ internal static class UsageErrors
             return ["a verb is missing"];
 
         // The parser's own words for what it could not place say less than ours.
-        var unplaced = parsed.UnmatchedTokens.Select(word => $"Unrecognized command or argument '{word}'.").Append("Required command was not provided.").ToHashSet();
+        var unplaced = parsed.UnmatchedTokens.Select(word => $"Unrecognized command or argument '{word}'.").ToHashSet();
+        unplaced.Add("Required command was not provided.");
         var others = parsed.Errors.Select(error => error.Message).Where(message => !unplaced.Contains(message));
         // Behind a flag that is none, nobody knows what its value and what an argument was meant to be.
         var words = misread.Count > 0 ? parsed.UnmatchedTokens.Where(LooksLikeFlag) : parsed.UnmatchedTokens;

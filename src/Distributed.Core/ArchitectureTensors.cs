@@ -3,6 +3,8 @@ namespace Distributed.Core;
 /// <summary>Groups of tensors that architectures are put together from.</summary>
 internal static class ArchitectureTensors
 {
+    private const string FusedQkv = "attn_qkv.weight";
+
     /// <summary>The token embedding.</summary>
     public static IReadOnlyList<TensorSpec> Embedding { get; } =
         [new(TensorRole.Input, TensorNames.TokenEmbedding, c => [c.HiddenSize, c.VocabSize])];
@@ -14,12 +16,19 @@ internal static class ArchitectureTensors
         new(TensorRole.Output, TensorNames.Output, c => [c.HiddenSize, c.VocabSize], IsOptional: true, TensorNames.TokenEmbedding),
     ];
 
-    /// <summary>Matrices of queries, keys and values.</summary>
+    /// <summary>The bias of the final norm.</summary>
+    public static TensorSpec HeadBias { get; } = new(TensorRole.Output, TensorNames.OutputNormBias, c => [c.HiddenSize]);
+
+    /// <summary>Matrices of queries, keys and values: three, or one that holds them one after the other.</summary>
     public static IReadOnlyList<TensorSpec> Qkv { get; } =
     [
-        Layer("attn_q.weight", c => [c.HiddenSize, c.QuerySize]),
-        Layer("attn_k.weight", c => [c.HiddenSize, c.KvSize]),
-        Layer("attn_v.weight", c => [c.HiddenSize, c.KvSize]),
+        Layer(FusedQkv, c => [c.HiddenSize, c.QuerySize + (2 * c.KvSize)], isOptional: true) with
+        {
+            Parts = c => [("attn_q.weight", c.QuerySize), ("attn_k.weight", c.KvSize), ("attn_v.weight", c.KvSize)],
+        },
+        Layer("attn_q.weight", c => [c.HiddenSize, c.QuerySize]) with { FusedIn = FusedQkv },
+        Layer("attn_k.weight", c => [c.HiddenSize, c.KvSize]) with { FusedIn = FusedQkv },
+        Layer("attn_v.weight", c => [c.HiddenSize, c.KvSize]) with { FusedIn = FusedQkv },
     ];
 
     /// <summary>The matrix behind attention.</summary>
@@ -30,6 +39,17 @@ internal static class ArchitectureTensors
     public static IReadOnlyList<TensorSpec> HeadNorms { get; } =
         [Layer("attn_q_norm.weight", c => [c.HeadDim]), Layer("attn_k_norm.weight", c => [c.HeadDim])];
 
+    /// <summary>Norms of queries and keys that run over all heads together.</summary>
+    public static IReadOnlyList<TensorSpec> WideNorms { get; } =
+        [Layer("attn_q_norm.weight", c => [c.QuerySize]), Layer("attn_k_norm.weight", c => [c.KvSize])];
+
+    /// <summary>Norms of queries and keys with weights of their own for each head, of models that have them.</summary>
+    public static IReadOnlyList<TensorSpec> NormsOfEachHead { get; } =
+    [
+        Layer("attn_q_norm.weight", c => [c.HeadDim, c.NumHeads], isOptional: true),
+        Layer("attn_k_norm.weight", c => [c.HeadDim, c.NumKvHeads], isOptional: true),
+    ];
+
     /// <summary>Biases of queries, keys and values.</summary>
     public static IReadOnlyList<TensorSpec> QkvBiases(bool isOptional = false) =>
     [
@@ -37,12 +57,6 @@ internal static class ArchitectureTensors
         Layer("attn_k.bias", c => [c.KvSize], isOptional),
         Layer("attn_v.bias", c => [c.KvSize], isOptional),
     ];
-
-    /// <summary>Queries, keys and values in one matrix.</summary>
-    public static TensorSpec FusedQkv { get; } = Layer("attn_qkv.weight", c => [c.HiddenSize, c.QuerySize + (2 * c.KvSize)]) with
-    {
-        Parts = c => [("attn_q.weight", c.QuerySize), ("attn_k.weight", c.KvSize), ("attn_v.weight", c.KvSize)],
-    };
 
     /// <summary>A gated feed-forward network whose gate and other half are one matrix.</summary>
     public static IReadOnlyList<TensorSpec> FusedFeedForward { get; } =
@@ -60,6 +74,13 @@ internal static class ArchitectureTensors
 
     /// <summary>A norm of the hidden state in each layer, by its name without <c>.weight</c>.</summary>
     public static TensorSpec Norm(string name, bool isOptional = false) => Layer($"{name}.weight", c => [c.HiddenSize], isOptional);
+
+    /// <summary>A centred norm of the hidden state in each layer, with its bias, by its name without <c>.weight</c>.</summary>
+    public static IReadOnlyList<TensorSpec> LayerNorm(string name, bool isOptional = false) =>
+        [Norm(name, isOptional), Bias($"{name}.bias", isOptional)];
+
+    /// <summary>The bias of what is added to the hidden state, or of a norm.</summary>
+    public static TensorSpec Bias(string name, bool isOptional = false) => Layer(name, c => [c.HiddenSize], isOptional);
 
     /// <summary>The three matrices of a gated feed-forward network.</summary>
     public static IReadOnlyList<TensorSpec> GatedFeedForward(Func<ModelConfig, bool>? when = null) =>

@@ -8,8 +8,10 @@ namespace Distributed.Core;
 /// <param name="Tensors">All that a model of it may have; any other is refused, since leaving it out could give wrong answers.</param>
 public sealed record Architecture(string Name, RopePairs RopePairs, IReadOnlyList<TensorSpec> Tensors)
 {
-    /// <summary>The base of the rotary frequencies, unscaled, in layers with a window; null for that of the others.</summary>
-    public float? LocalRopeTheta { get; init; }
+    /// <summary>
+    /// The base of the rotary frequencies, unscaled, in layers with a window, from that of the others; null where all are the same.
+    /// </summary>
+    public Func<float, float>? LocalRopeTheta { get; init; }
 
     /// <summary>A model without experts is none.</summary>
     public bool NeedsExperts { get; init; }
@@ -52,7 +54,7 @@ public static class Architectures
         new("phi3", RopePairs.Halves,
         [
             .. Embedding, RopeFactors(TensorNames.LongRopeFactors), RopeFactors(TensorNames.ShortRopeFactors),
-            Norm("attn_norm"), FusedQkv, .. AttentionOutput,
+            Norm("attn_norm"), .. Qkv, .. AttentionOutput,
             Norm("ffn_norm"), .. FusedFeedForward,
             .. Head,
         ]),
@@ -69,15 +71,73 @@ public static class Architectures
             Norm("attn_norm"), .. Qkv, .. HeadNorms, .. AttentionOutput, Norm("post_attention_norm"),
             Norm("ffn_norm"), .. GatedFeedForward(), Norm("post_ffw_norm"),
             .. Head,
-        ]) { LocalRopeTheta = 10_000 },
+        ]) { LocalRopeTheta = _ => 10_000 },
         new("gpt-oss", RopePairs.Halves,
         [
             .. Embedding,
             Norm("attn_norm"), .. Qkv, .. QkvBiases(), .. AttentionOutput,
-            Layer("attn_output.bias", c => [c.HiddenSize]), Layer("attn_sinks.weight", c => [c.NumHeads]),
+            Bias("attn_output.bias"), Layer("attn_sinks.weight", c => [c.NumHeads]),
             Norm("post_attention_norm"), .. Experts(), .. ExpertBiases(),
             .. Head,
         ]) { NeedsExperts = true },
+        new("olmo2", RopePairs.Halves,
+        [
+            .. Embedding,
+            .. Qkv, .. WideNorms, .. AttentionOutput, Norm("post_attention_norm"),
+            .. GatedFeedForward(), Norm("post_ffw_norm"),
+            .. Head,
+        ]) { LocalRopeTheta = theta => theta },
+        new("smollm3", RopePairs.Neighbours,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput,
+            Norm("ffn_norm"), .. GatedFeedForward(),
+            .. Head,
+        ]),
+        new("granite", RopePairs.Neighbours,
+        [
+            .. Embedding, RopeFactors(TensorNames.RopeFactors),
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput, Bias("attn_output.bias", isOptional: true),
+            Norm("ffn_norm"), .. GatedFeedForward(),
+            .. Head,
+        ]),
+        new("starcoder2", RopePairs.Halves,
+        [
+            .. Embedding,
+            .. LayerNorm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput, Bias("attn_output.bias"),
+            .. LayerNorm("ffn_norm"),
+            Layer("ffn_up.weight", c => [c.HiddenSize, c.IntermediateSize]), Layer("ffn_up.bias", c => [c.IntermediateSize]),
+            Layer("ffn_down.weight", c => [c.IntermediateSize, c.HiddenSize]), Bias("ffn_down.bias"),
+            .. Head, HeadBias,
+        ]),
+        new("stablelm", RopePairs.Halves,
+        [
+            .. Embedding,
+            .. LayerNorm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. NormsOfEachHead, .. AttentionOutput,
+            .. LayerNorm("ffn_norm", isOptional: true), .. GatedFeedForward(),
+            .. Head, HeadBias,
+        ]),
+        new("glm4", RopePairs.Neighbours,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput, Norm("post_attention_norm"),
+            Norm("ffn_norm"), .. FusedFeedForward, Norm("post_ffw_norm"),
+            .. Head,
+        ]),
+        new("command-r", RopePairs.Neighbours,
+        [
+            .. Embedding,
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. NormsOfEachHead, .. AttentionOutput,
+            .. GatedFeedForward(),
+            .. Head,
+        ]),
+        new("cohere2", RopePairs.Neighbours,
+        [
+            .. Embedding, RopeFactors(TensorNames.RopeFactors),
+            Norm("attn_norm"), .. Qkv, .. QkvBiases(isOptional: true), .. AttentionOutput,
+            .. GatedFeedForward(),
+            .. Head,
+        ]),
     ];
 
     /// <summary>The architecture of a name.</summary>

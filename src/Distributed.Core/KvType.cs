@@ -34,6 +34,13 @@ public static class KvTypes
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
     };
 
+    /// <summary>Why keys of a head cannot be kept in this type; null when they can. The error's key is <c>kv-type</c>.</summary>
+    /// <param name="type">The type.</param>
+    /// <param name="headDim">Values per head.</param>
+    public static InputError? Error(this KvType type, int headDim) => type != KvType.Q8_0 || headDim % 32 == 0
+        ? null
+        : new InputError("kv-type", type.ToName(), $"needs a head size that is a multiple of 32; the model's is {headDim}");
+
     /// <summary>Bytes that <paramref name="values"/> keys (or values) of one token take; Q8_0 needs a multiple of 32.</summary>
     public static long Bytes(this KvType type, long values) => type switch
     {

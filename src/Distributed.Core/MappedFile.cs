@@ -3,8 +3,8 @@ using System.IO.MemoryMappedFiles;
 namespace Distributed.Core;
 
 /// <summary>
-/// A whole file mapped into memory, read-only. It stays mapped until it is disposed of or nothing refers to it any more;
-/// pointers into it are valid that long.
+/// A whole file mapped into memory, read-only. It stays mapped until it is disposed of, or else until the process ends; pointers
+/// into it are valid that long.
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
@@ -50,16 +50,15 @@ internal sealed unsafe class MappedFile : IDisposable
         {
             if (Directory.Exists(path))
                 throw new InvalidInputException("model", path, "must be a file, not a folder");
-            // The length is asked for first: opening a pipe would block, and pipes and devices have none.
             var info = new FileInfo(path);
             if (!info.Exists)
                 throw new InvalidInputException("model", path, "there is no such file");
-            if (info.Length == 0)
-                throw new InvalidInputException("model", path, "must be a file that is not empty");
-            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-            var length = stream.Length;
-            var file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, false);
-            return new MappedFile(path, length, file, file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read));
+            // The length is asked for first: opening a pipe would block, and pipes, sockets and devices have none. A link has its
+            // own length. Through a linked folder its target may not be found here; opening it decides then.
+            var target = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info;
+            if (target is { Exists: true, Length: 0 })
+                throw new InvalidInputException("model", path, "must be a plain file that is not empty");
+            return Map(path);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {
@@ -86,5 +85,24 @@ internal sealed unsafe class MappedFile : IDisposable
         _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view.Dispose();
         _file.Dispose();
+    }
+
+    private static MappedFile Map(string path)
+    {
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        MemoryMappedFile? file = null;
+        try
+        {
+            var length = stream.Length;
+            file = MemoryMappedFile.CreateFromFile(
+                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            return new MappedFile(path, length, file, file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read));
+        }
+        catch
+        {
+            file?.Dispose();
+            stream.Dispose();
+            throw;
+        }
     }
 }

@@ -37,6 +37,9 @@ public sealed record ExpertsConfig(int Count, int PerToken, int IntermediateSize
 /// <summary>The shape of a model: all that a file's metadata says about the forward pass.</summary>
 public sealed record ModelConfig
 {
+    /// <summary>The most that <see cref="HeadDim"/> may be; kernels keep a head's values on the stack.</summary>
+    public const int MaxHeadDim = 512;
+
     /// <summary>The name in <c>general.architecture</c>.</summary>
     public required string Architecture { get; init; }
 
@@ -81,6 +84,9 @@ public sealed record ModelConfig
 
     /// <summary>Keys that a query sees in layers with a window, its own included; null where a file does not say.</summary>
     public int? SlidingWindow { get; init; }
+
+    /// <summary>Layers of which the last sees all keys and the others a window; null for the architecture's default.</summary>
+    public int? LayersPerGlobalOne { get; init; }
 
     /// <summary>What q·k is multiplied by; null for the architecture's default.</summary>
     public float? AttentionScale { get; init; }

@@ -28,7 +28,7 @@ internal static class ModelTensors
                 known.Add(name);
                 if (tensors.TryGetValue(name, out var tensor))
                     CheckOne(tensor, shape);
-                else if (!spec.IsOptional)
+                else if (!spec.IsOptional && !(spec.FusedNameIn(layer) is { } fused && tensors.ContainsKey(fused)))
                     Fail(name, null, $"is missing; a {config.Architecture} model needs it with the shape {Format(shape)}");
             }
         }
@@ -43,7 +43,7 @@ internal static class ModelTensors
         {
             if (!Trim(tensor.Dimensions).SequenceEqual(Trim(shape)))
                 Fail(tensor.Name, Format(tensor.Dimensions), $"must have the shape {Format(shape)}");
-            else if ((shape.Length == 1 || tensor.Name.EndsWith(".bias", StringComparison.Ordinal)) && tensor.Type != F32.Type)
+            else if (IsReadAsItIs(tensor, shape) && tensor.Type != F32.Type)
                 Fail(tensor.Name, tensor.Type.Name, $"must be {F32.Type}");
         }
 
@@ -53,6 +53,12 @@ internal static class ModelTensors
                 errors.Add(new InputError(key, value, rule, source));
         }
     }
+
+    // Matrices are multiplied in any type; all else is taken for float32.
+    private static bool IsReadAsItIs(Tensor tensor, long[] shape) =>
+        shape.Length == 1
+        || tensor.Name.EndsWith(".bias", StringComparison.Ordinal)
+        || tensor.Name.EndsWith("_norm.weight", StringComparison.Ordinal);
 
     // Files may write out dimensions of 1 at the end.
     private static IEnumerable<long> Trim(IReadOnlyList<long> shape) =>

@@ -35,6 +35,10 @@ public sealed record StageBuffers(
     /// <summary>Tokens whose logits are computed at once; more are taken in turns.</summary>
     public const int MaxHeadTokens = 32;
 
+    /// <summary>The most tokens in a step of a model: with them every array of a step, logits of all tokens included, is below 2³¹ values.</summary>
+    public static int MaxTokens(ModelConfig config) => int.MaxValue / Math.Max(
+        Math.Max(config.HiddenSize, config.IntermediateSize), Math.Max(config.VocabSize, Math.Max(config.QuerySize, config.KvSize)));
+
     /// <summary>The buffers of a stage.</summary>
     public static StageBuffers For(ModelConfig config, StageSpec spec)
     {

@@ -4,7 +4,7 @@ namespace Distributed.Core;
 
 /// <summary>
 /// A named, read-only array of weights where it lies in a memory-mapped file. The file is not copied; pages come in as they
-/// are touched. The tensor keeps its file mapped for as long as it is itself reachable.
+/// are touched. It may be used until the file is disposed of.
 /// </summary>
 public sealed unsafe class Tensor
 {

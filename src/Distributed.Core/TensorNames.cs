@@ -9,6 +9,9 @@ public static class TensorNames
     /// <summary>The weights of the norm behind the last layer, [HiddenSize].</summary>
     public const string OutputNorm = "output_norm.weight";
 
+    /// <summary>The bias of the norm behind the last layer, [HiddenSize]; few architectures have it.</summary>
+    public const string OutputNormBias = "output_norm.bias";
+
     /// <summary>The matrix of the LM head, [HiddenSize, VocabSize]; tied embeddings leave it out.</summary>
     public const string Output = "output.weight";
 

@@ -22,7 +22,7 @@ public sealed unsafe partial class CpuBackend : Backend
     public const int MaxProducts = 8;
 
     /// <param name="threads">Threads that work at once, the caller's included.</param>
-    /// <param name="instructions">The most it may use of what the processor has; results are the same with any.</param>
+    /// <param name="instructions">The most it may use of what the processor has; results are the same with any, as long as values are finite.</param>
     public CpuBackend(int threads, InstructionSets instructions = InstructionSets.All)
     {
         _instructions = instructions & Processor.Instructions;
@@ -65,10 +65,10 @@ public sealed unsafe partial class CpuBackend : Backend
     /// <inheritdoc/>
     public override KvStore AllocateKv(int layers, int blocks, AttentionShape shape, KvType type)
     {
-        if (shape.HeadDim > Attention<LanesScalar>.MaxHeadDim)
-            throw new InvalidInputException("head size", $"{shape.HeadDim}", $"must be at most {Attention<LanesScalar>.MaxHeadDim} on a CPU");
-        if (type == KvType.Q8_0 && shape.HeadDim % 32 != 0)
-            throw new InvalidInputException("kv-type", "q8_0", $"needs a head size that is a multiple of 32; the model's is {shape.HeadDim}");
+        if (shape.HeadDim > ModelConfig.MaxHeadDim)
+            throw new InvalidInputException("head size", $"{shape.HeadDim}", $"must be at most {ModelConfig.MaxHeadDim}");
+        if (type.Error(shape.HeadDim) is { } error)
+            throw new InvalidInputException([error]);
         return new CpuKv(layers, blocks, shape, type);
     }
 

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Distributed.Cpu;
 
-/// <summary>The vector instructions that kernels exist for. Every choice computes the same bits; they differ in speed.</summary>
+/// <summary>The vector instructions that kernels exist for. Every choice computes the same bits from finite values; they differ in speed.</summary>
 [Flags]
 public enum InstructionSets
 {

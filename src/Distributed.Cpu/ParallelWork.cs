@@ -66,7 +66,8 @@ internal readonly struct MatMulWork : IParallelWork
         var size = all < WorthSharing ? all : Math.Min(ChunkSize, all / threads);
         foreach (ref var task in tasks.AsSpan(0, count))
         {
-            task.ChunkRows = (int)Math.Max(8, (Math.Min(size / task.PerRow, task.Rows) + 7) / 8 * 8);
+            var rows = Math.Min(size / task.PerRow, task.Rows);
+            task.ChunkRows = (int)Math.Max(1, (rows + MatMulKernel.RowStep - 1) / MatMulKernel.RowStep) * MatMulKernel.RowStep;
             Chunks += task.Chunks;
         }
     }

@@ -66,8 +66,9 @@ public sealed class Stage : IDisposable
     }
 
     /// <summary>Values that <see cref="Forward"/> gives: logits of the outputs on the last stage, else hidden states of all tokens.</summary>
-    public int ResultLength(int tokens, int outputs) =>
-        checked(Spec.HasHead ? outputs * Config.VocabSize : tokens * Config.HiddenSize);
+    /// <param name="tokens">Tokens of the step, at most <see cref="StageSpec.MaxBatchTokens"/>.</param>
+    /// <param name="outputs">Those whose logits are wanted, at most as many.</param>
+    public int ResultLength(int tokens, int outputs) => Spec.HasHead ? outputs * Config.VocabSize : tokens * Config.HiddenSize;
 
     /// <summary>
     /// Runs one step: cuts back and lengthens the sequences' caches, then computes. When it throws <see cref="InvalidInputException"/>
@@ -108,8 +109,11 @@ public sealed class Stage : IDisposable
         var errors = new List<InputError>();
         if (spec.FirstLayer < 0 || spec.EndLayer < spec.FirstLayer || spec.EndLayer > config.NumLayers)
             errors.Add(new InputError("layers", $"[{spec.FirstLayer}, {spec.EndLayer})", $"must lie within [0, {config.NumLayers})"));
-        if (spec.MaxBatchTokens < 1)
-            errors.Add(new InputError("max batch tokens", $"{spec.MaxBatchTokens}", "must be at least 1"));
+        if (spec.MaxBatchTokens < 1 || spec.MaxBatchTokens > StageBuffers.MaxTokens(config))
+        {
+            errors.Add(new InputError(
+                "max batch tokens", $"{spec.MaxBatchTokens}", $"must lie between 1 and {StageBuffers.MaxTokens(config)}"));
+        }
         if (spec.KvBlocks < 0)
             errors.Add(new InputError("KV blocks", $"{spec.KvBlocks}", "must not be negative"));
         if (errors.Count > 0)

@@ -94,7 +94,8 @@ internal sealed partial class Cli : IAsyncDisposable
     /// <summary>The processes it has started that still run.</summary>
     public IReadOnlyList<int> Children()
     {
-        using var list = Process.Start(new ProcessStartInfo("ps", ["-o", "pid=", "--ppid", $"{_process.Id}"]) { RedirectStandardOutput = true })!;
+        var ps = new ProcessStartInfo("ps", ["-o", "pid=", "--ppid", $"{_process.Id}"]) { RedirectStandardOutput = true };
+        using var list = Process.Start(ps)!;
         return [.. list.StandardOutput.ReadToEnd().Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
     }
 

@@ -9,7 +9,8 @@ internal static class ExpectedAnswers
     private static readonly JsonSerializerOptions Options = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
     public static IReadOnlyList<ExpectedAnswer> All { get; } =
-        JsonSerializer.Deserialize<ExpectedFile>(File.ReadAllText(Repository.Path("src/Distributed.Cli/Sample/expected.json")), Options)!.Cases;
+        JsonSerializer.Deserialize<ExpectedFile>(
+            File.ReadAllText(Repository.Path("src/Distributed.Cli/Sample/expected.json")), Options)!.Cases;
 }
 
 internal sealed record ExpectedFile(IReadOnlyList<ExpectedAnswer> Cases);

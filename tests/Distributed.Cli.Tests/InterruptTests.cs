@@ -5,7 +5,11 @@ namespace Distributed.Cli.Tests;
 public class InterruptTests
 {
     // The model's answers are short: a bare beginning with every token allowed goes on until the context is full.
-    private static readonly string[] LongRun = ["run", "--raw", "--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "7", "--workers", "2", "Once upon a time"];
+    private static readonly string[] LongRun =
+    [
+        "run", "--raw", "--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "7", "--workers", "2",
+        "Once upon a time",
+    ];
 
     [Fact]
     public async Task Ctrl_C_ends_the_answer_and_the_workers_and_exits_with_130()

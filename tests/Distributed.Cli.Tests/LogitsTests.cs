@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
 
@@ -22,6 +23,17 @@ public sealed class LogitsTests : IDisposable
     }
 
     [Fact]
+    public async Task Device_is_written_to_and_stays_what_it_is()
+    {
+        var result = await Cli.RunAsync("logits", "--ids", "1", "--out", "/dev/stderr");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.NotEmpty(result.Error);
+        Assert.False(File.Exists("/dev/stderr.partial"));
+        Assert.NotNull(new FileInfo("/dev/stderr").LinkTarget);
+    }
+
+    [Fact]
     public async Task Kv_type_changes_the_figures_a_little()
     {
         var half = Floats(await WriteAsync());
@@ -34,7 +46,7 @@ public sealed class LogitsTests : IDisposable
     [Fact]
     public async Task Unknown_ids_and_too_many_are_refused_before_the_file_is_touched()
     {
-        var path = _folder.File("untouched");
+        var path = _folder.Path("untouched");
 
         var result = await Cli.RunAsync("logits", "--ids", "1,1205,9999", "--context", "2", "--out", path);
 
@@ -52,7 +64,7 @@ public sealed class LogitsTests : IDisposable
     [Fact]
     public async Task File_that_cannot_be_written_is_refused()
     {
-        var result = await Cli.RunAsync("logits", "--ids", "1", "--out", _folder.File("no/such/folder"));
+        var result = await Cli.RunAsync("logits", "--ids", "1", "--out", _folder.Path("no/such/folder"));
 
         Assert.Equal(2, result.ExitCode);
         Assert.StartsWith("error: --out is ", Assert.Single(result.Errors));
@@ -64,7 +76,7 @@ public sealed class LogitsTests : IDisposable
 
     private async Task<byte[]> WriteAsync(params string[] args)
     {
-        var path = _folder.File("logits");
+        var path = _folder.Path("logits");
         var result = await Cli.RunAsync(["logits", "--ids", Ids, "--out", path, .. args]);
 
         Assert.Equal((0, "", ""), (result.ExitCode, result.Out, result.Error));

@@ -72,5 +72,6 @@ internal sealed class Pty : IAsyncDisposable
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class TerminalFactAttribute : FactAttribute
 {
-    public TerminalFactAttribute() => Skip = OperatingSystem.IsLinux() && File.Exists("/usr/bin/script") ? null : "needs the command script to make a terminal";
+    public TerminalFactAttribute() =>
+        Skip = OperatingSystem.IsLinux() && File.Exists("/usr/bin/script") ? null : "needs the command script to make a terminal";
 }

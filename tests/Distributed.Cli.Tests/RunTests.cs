@@ -8,12 +8,10 @@ public class RunTests
 
     public static TheoryData<int, string, string> Cases()
     {
-        // Every prompt with one number of workers, the first with each: all combinations would take minutes.
+        // Every prompt with one number of workers: all combinations would take minutes.
         var data = new TheoryData<int, string, string>();
         foreach (var (i, answer) in ExpectedAnswers.All.Index())
             data.Add(1 + (i % 3), answer.Prompt, answer.Text);
-        data.Add(2, ExpectedAnswers.All[0].Prompt, ExpectedAnswers.All[0].Text);
-        data.Add(3, ExpectedAnswers.All[0].Prompt, ExpectedAnswers.All[0].Text);
         return data;
     }
 
@@ -38,7 +36,8 @@ public class RunTests
         Assert.Matches(@"^ +2 +worker-2 +cpu +6-7 ", lines[3]);
         Assert.Equal(5, lines.Length);
         Assert.Matches(
-            @"^prompt \d+ tokens, [\d.]+ tok/s · generated \d+ tokens, [\d.]+ tok/s · stage 0 [\d.]+ ms, hop [\d.]+ ms, stage 1 [\d.]+ ms, hop [\d.]+ ms, stage 2 [\d.]+ ms",
+            @"^prompt \d+ tokens, [\d.]+ tok/s · generated \d+ tokens, [\d.]+ tok/s" +
+            @" · stage 0 [\d.]+ ms, hop [\d.]+ ms, stage 1 [\d.]+ ms, hop [\d.]+ ms, stage 2 [\d.]+ ms",
             lines[4]);
         Assert.DoesNotContain('\e', result.Error);
     }
@@ -46,9 +45,11 @@ public class RunTests
     [Fact]
     public async Task Piped_stdin_is_the_prompt()
     {
-        var result = await Cli.RunAsync("What can you do?\n", ["run", "--temperature", "0", "--workers", "1"]);
+        var answer = ExpectedAnswers.All[3];
 
-        Assert.Equal((0, "I can tell short stories about animals, and I can answer a few questions about how a model runs.\n"), (result.ExitCode, result.Out));
+        var result = await Cli.RunAsync($"{answer.Prompt}\n", ["run", "--temperature", "0", "--workers", "1"]);
+
+        Assert.Equal((0, $"{answer.Text}\n"), (result.ExitCode, result.Out));
     }
 
     [Fact]
@@ -76,7 +77,8 @@ public class RunTests
     [Fact]
     public async Task Stop_text_ends_the_answer_before_it()
     {
-        var result = await Cli.RunAsync("run", "--temperature", "0", "--workers", "1", "--stop", "nothing", "--stop", " of past", "What is a KV cache?");
+        var result = await Cli.RunAsync(
+            "run", "--temperature", "0", "--workers", "1", "--stop", "nothing", "--stop", " of past", "What is a KV cache?");
 
         Assert.Equal((0, "A KV cache keeps the keys and values\n"), (result.ExitCode, result.Out));
     }

@@ -60,7 +60,7 @@ public sealed class TokenizeTests : IDisposable
     [InlineData("[null]", "--texts[0] is null: must be a text")]
     public async Task Wrong_file_of_texts_is_refused(string content, string rule)
     {
-        var path = _folder.File("texts.json");
+        var path = _folder.Path("texts.json");
         await File.WriteAllTextAsync(path, content);
 
         var result = await Cli.RunAsync("tokenize", "--texts", path);
@@ -84,9 +84,9 @@ public sealed class TokenizeTests : IDisposable
     private async Task CheckAsync(string vocabulary, string cases)
     {
         var golden = JsonDocument.Parse(await File.ReadAllTextAsync(cases)).RootElement.GetProperty("cases").EnumerateArray().ToList();
-        var texts = _folder.File("texts.json");
+        var texts = _folder.Path("texts.json");
         await File.WriteAllTextAsync(texts, $"[{string.Join(',', golden.Select(one => one.GetProperty("text").GetRawText()))}]");
-        var ids = _folder.File("ids.json");
+        var ids = _folder.Path("ids.json");
         await File.WriteAllTextAsync(ids, $"[{string.Join(',', golden.Select(one => one.GetProperty("ids").GetRawText()))}]");
 
         await MatchAsync("ids", "--texts", texts);

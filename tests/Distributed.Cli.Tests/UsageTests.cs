@@ -1,3 +1,5 @@
+using Distributed.Cluster;
+
 namespace Distributed.Cli.Tests;
 
 public class UsageTests
@@ -14,7 +16,7 @@ public class UsageTests
     [InlineData("--data is /tmp: this flag is not in this version", "worker", "--data", "/tmp")]
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
-    [InlineData("--listen is here: must be HOST:PORT with a port from 0 to 65535, or unix:/path of at most 100 characters", "worker", "--listen", "here")]
+    [InlineData("--listen is here: " + NodeAddress.Rule, "worker", "--listen", "here")]
     public async Task Wrong_usage_is_told_on_stderr_and_exits_with_2(string error, params string[] args)
     {
         var result = await Cli.RunAsync(args);

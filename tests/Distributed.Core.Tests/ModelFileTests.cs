@@ -109,7 +109,7 @@ public sealed class ModelFileTests : IDisposable
     [InlineData("llama.attention.head_count", 3u, "must divide embedding_length, 32")]
     [InlineData("llama.attention.head_count", 0u, "must lie between 1 and 4096")]
     [InlineData("llama.attention.head_count_kv", 3u, "must divide the number of heads, 2")]
-    [InlineData("llama.attention.key_length", 1u << 20, "must lie between 2 and 4096")]
+    [InlineData("llama.attention.key_length", 1u << 20, "must lie between 2 and 512")]
     [InlineData("llama.attention.value_length", 8u, "must be that of the keys, 16")]
     [InlineData("llama.attention.layer_norm_rms_epsilon", -1f, "must lie between 0 and 1")]
     [InlineData("llama.attention.layer_norm_rms_epsilon", float.NaN, "must lie between 0 and 1")]
@@ -144,6 +144,22 @@ public sealed class ModelFileTests : IDisposable
 
         Assert.Contains(
             errors, error => error.Key == key && error.Value is null && error.Rule.StartsWith("is missing", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(1u, 513u)]
+    [InlineData(8u, 8u)]
+    public void A_size_of_heads_that_follows_from_others_keeps_the_limit(uint heads, uint hidden)
+    {
+        var errors = Refused(TinyModel.Create(), writer =>
+        {
+            writer.Set("llama.embedding_length", hidden);
+            writer.Set("llama.attention.head_count", heads);
+            writer.Set("llama.attention.head_count_kv", heads);
+        });
+
+        Assert.Contains(errors, error => error.Key == "llama.attention.head_count"
+            && error.Rule == $"must give heads of 2 to 512 values; these have {hidden / heads}");
     }
 
     [Fact]
@@ -195,6 +211,19 @@ public sealed class ModelFileTests : IDisposable
             writer => writer.AddZeros("output_norm.weight", Core.Quantization.F16.Type, 32)));
 
         Assert.Equal(("output_norm.weight", "F16", "must be F32"), (error.Key, error.Value, error.Rule));
+    }
+
+    [Fact]
+    public void Norms_of_each_head_must_be_single_precision_though_they_are_a_matrix()
+    {
+        var bytes = File.ReadAllBytes(Golden.Path("formulas/stablelm-parallel.gguf"));
+        var name = "blk.0.attn_q_norm.weight"u8;
+        // Behind the name: the number of dimensions, two of them, the type.
+        bytes[bytes.AsSpan().IndexOf(name) + name.Length + 4 + 8 + 8] = 1;
+
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => ModelFile.Open(_folder.Write("norm.gguf", bytes))).Errors);
+
+        Assert.Equal(("blk.0.attn_q_norm.weight", "F16", "must be F32"), (error.Key, error.Value, error.Rule));
     }
 
     [Fact]

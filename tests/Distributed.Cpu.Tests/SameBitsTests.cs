@@ -17,14 +17,14 @@ public class SameBitsTests
     public void Every_path_gives_the_bits_of_the_scalar_twin(string name)
     {
         var expected = Multiply(name, InstructionSets.None, 1, Tokens);
-        foreach (var path in CpuPaths.Supported)
+        foreach (var path in InstructionSetPaths.Supported)
             Assert.Equal(expected, Multiply(name, path, 1, Tokens));
     }
 
     [Theory, MemberData(nameof(Types))]
     public void A_token_alone_gives_the_bits_it_gives_among_others(string name)
     {
-        foreach (var path in CpuPaths.Supported)
+        foreach (var path in InstructionSetPaths.Supported)
         {
             var expected = Multiply(name, path, 1, Tokens);
             foreach (var step in new[] { 1, 3, 33 })

@@ -99,18 +99,6 @@ public class KvBlocksTests
     }
 
     [Fact]
-    public void Truncating_keeps_the_tokens_before()
-    {
-        Extend((1, 0, 70));
-        _cache.Truncate(1, 90);
-        _cache.Truncate(9, 0);
-        Assert.Equal(70, _cache.Report().Single().Tokens);
-        _cache.Truncate(1, 32);
-        Assert.Equal(new SequenceKv(1, 32, 1, 100), _cache.Report().Single());
-        Assert.Equal(3, _cache.FreeBlocks);
-    }
-
-    [Fact]
     public void No_block_is_lost_or_shared_whatever_happens()
     {
         var random = new Random(1);

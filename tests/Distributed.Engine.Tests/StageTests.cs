@@ -65,6 +65,16 @@ public sealed class StageTests : IDisposable
         Assert.Contains("[0, 8)", Assert.Throws<InvalidInputException>(() => Load(Spec(0, 8) with { FirstLayer = first, EndLayer = end })).Message,
             StringComparison.Ordinal);
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData((int.MaxValue / 1205) + 1)]
+    [InlineData(int.MaxValue)]
+    public void A_batch_whose_values_pass_all_indices_is_refused(int tokens)
+    {
+        var error = Assert.Throws<InvalidInputException>(() => Load(Spec(0, 8) with { MaxBatchTokens = tokens })).Errors.Single();
+        Assert.Equal(("max batch tokens", $"must lie between 1 and {int.MaxValue / 1205}"), (error.Key, error.Rule));
+    }
+
     [Fact]
     public void A_full_cache_leaves_the_stage_as_it_was()
     {

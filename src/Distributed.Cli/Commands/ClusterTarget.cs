@@ -20,7 +20,9 @@ internal sealed class ClusterTarget : IAsyncDisposable
     /// <summary>The cluster; its workers are running.</summary>
     public ClusterConfig Config { get; }
 
-    /// <summary>What the flags ask for, before any worker is started or asked. Without a cluster file the workers have no address yet.</summary>
+    /// <summary>
+    /// What the flags ask for, before any worker is started or asked. Without a cluster file the workers have no address yet.
+    /// </summary>
     /// <param name="flags">The flags of <see cref="ClusterFlags"/>.</param>
     /// <param name="localWorkers">Worker processes to start where there is no cluster file.</param>
     /// <exception cref="InvalidInputException">The cluster file, the flags or the model file are wrong; everything that is.</exception>
@@ -44,8 +46,8 @@ internal sealed class ClusterTarget : IAsyncDisposable
             return new ClusterTarget(config, null);
         var threads = flags.GetValue(CommonOptions.Threads);
         var local = await LocalWorkers.StartAsync(config.Workers.Count, threads, LocalMemory(config.Workers.Count), null, cancellation);
-        return new ClusterTarget(
-            config with { Workers = [.. local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })] }, local);
+        var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
+        return new ClusterTarget(config with { Workers = [.. workers] }, local);
     }
 
     /// <summary>What the command's own workers would say of themselves if they were started.</summary>

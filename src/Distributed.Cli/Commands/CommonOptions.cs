@@ -27,7 +27,8 @@ internal static class CommonOptions
     };
 
     /// <summary>A model file; null for the cluster's model, or the sample model without a cluster.</summary>
-    public static Option<string?> Model { get; } = Flag.Text("--model", "FILE", "The model: a GGUF file, or the first of a split set", "-m");
+    public static Option<string?> Model { get; } =
+        Flag.Text("--model", "FILE", "The model: a GGUF file, or the first of a split set", "-m");
 
     /// <summary>A cluster file; null for worker processes of the command's own.</summary>
     public static Option<string?> Cluster { get; } = Flag.Text("--cluster", "FILE", "The cluster to use (YAML)", "-c");
@@ -36,23 +37,27 @@ internal static class CommonOptions
     public static Option<int?> Context { get; } = Flag.Whole("--context", "The longest sequence, in tokens", 1, 1 << 24);
 
     /// <summary>The format of the KV cache; null for the default.</summary>
-    public static Option<KvType?> KvType { get; } = Flag.Create("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", (string text, out KvType? type) =>
-    {
-        type = KvTypes.TryParse(text);
-        return type is null ? "must be one of f32, f16, q8_0" : null;
-    });
+    public static Option<KvType?> KvType { get; } =
+        Flag.Create("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", (string text, out KvType? type) =>
+        {
+            type = KvTypes.TryParse(text);
+            return type is null ? "must be one of f32, f16, q8_0" : null;
+        });
 
     /// <summary>Threads that compute, per worker; null for the default.</summary>
-    public static Option<int?> Threads { get; } = WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, MaxThreads, "-t"));
+    public static Option<int?> Threads { get; } =
+        WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, MaxThreads, "-t"));
 
     /// <summary>Worker processes to start; null for the default.</summary>
     public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");
 
     /// <summary>The format of hidden states between workers. f32 is the only one.</summary>
-    public static Option<string?> Wire { get; } = Limited("--wire", "TYPE", "The format of hidden states between workers: f32", "f32");
+    public static Option<string?> Wire { get; } =
+        Limited("--wire", "TYPE", "The format of hidden states between workers: f32", "f32");
 
     /// <summary>The kind of device that workers started here compute on. cpu is the only one.</summary>
-    public static Option<string?> Device { get; } = WithoutCluster(Limited("--device", "DEVICE", "The device to compute on: cpu", "cpu"));
+    public static Option<string?> Device { get; } =
+        WithoutCluster(Limited("--device", "DEVICE", "The device to compute on: cpu", "cpu"));
 
     /// <summary>Shaping of the streams between nodes: none in this version.</summary>
     public static Option<string?> Link { get; } = Absent("--link");

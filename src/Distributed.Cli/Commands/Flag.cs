@@ -11,7 +11,9 @@ namespace Distributed.Cli.Commands;
 /// <returns>The rule that the text breaks; null for none.</returns>
 internal delegate string? ReadFlag<T>(string text, out T value);
 
-/// <summary>Makes the options of the commands. A wrong value is told with flag, value and rule, and never stops the others from being read.</summary>
+/// <summary>
+/// Makes the options of the commands. A wrong value is told with flag, value and rule, and never stops the others from being read.
+/// </summary>
 internal static class Flag
 {
     /// <summary>A flag with a value.</summary>
@@ -91,7 +93,9 @@ internal static class Flag
             return address is null ? NodeAddress.Rule : null;
         });
 
-    /// <summary>Refuses a flag beside another one. A rule of the flag, not of the verb: a verb's rules hide what is wrong with values.</summary>
+    /// <summary>
+    /// Refuses a flag beside another one. A rule of the flag, not of the verb: a verb's rules hide what is wrong with values.
+    /// </summary>
     /// <param name="option">The flag.</param>
     /// <param name="other">The other flag.</param>
     /// <param name="reason">What follows its name.</param>

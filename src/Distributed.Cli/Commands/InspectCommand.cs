@@ -43,7 +43,7 @@ internal sealed class InspectCommand : Command
 
         using (model)
         {
-            var memory = model is null ? null : ModelMemory.Of(model, ContextOf(flags, model), flags.GetValue(CommonOptions.KvType) ?? KvType.F16);
+            var memory = model is null ? null : MemoryOf(flags, model);
             var report = ModelReport.Create(file, model, memory, flags.GetValue(_tensors));
             if (flags.GetValue(CommonOptions.Json))
                 Json.Write(_terminal.Out, report);
@@ -54,12 +54,13 @@ internal sealed class InspectCommand : Command
         return error is null ? ExitCode.Done : throw error;
     }
 
-    private static int ContextOf(ParseResult flags, ModelFile model)
+    private static ModelMemory MemoryOf(ParseResult flags, ModelFile model)
     {
         var config = new ClusterConfig { Model = model.Path, Context = flags.GetValue(CommonOptions.Context) };
+        config = config with { KvType = flags.GetValue(CommonOptions.KvType) ?? config.KvType };
         var errors = ClusterValidator.Check(config, model.Config);
         return errors.Count == 0
-            ? config.ContextFor(model.Config)
+            ? ModelMemory.Of(model, config.ContextFor(model.Config), config.KvType)
             : throw new InvalidInputException([.. errors.Select(error => error with { Key = $"--{error.Key}" })]);
     }
 }

@@ -70,5 +70,4 @@ internal sealed class LogitsCommand : Command
         if (errors.Count > 0)
             throw new InvalidInputException(errors);
     }
-
 }

@@ -10,6 +10,8 @@ namespace Distributed.Cli.Commands;
 /// <summary><c>tokenize</c>: text to token ids and back. A vocabulary without weights is enough.</summary>
 internal sealed class TokenizeCommand : Command
 {
+    private const int MaxErrors = 20;
+
     private readonly Argument<string?> _text = new("TEXT")
     {
         Description = "The text, or with --decode the ids; without it stdin",
@@ -18,7 +20,8 @@ internal sealed class TokenizeCommand : Command
 
     private readonly Option<bool> _special = Flag.Switch("--special", "Read special tokens in the text as such");
     private readonly Option<bool> _bos = Flag.Switch("--bos", "Add what the model adds at the ends");
-    private readonly Option<string?> _texts = Flag.Text("--texts", "FILE", "Many at once: a JSON array of texts, or with --decode of arrays of ids");
+    private readonly Option<string?> _texts =
+        Flag.Text("--texts", "FILE", "Many at once: a JSON array of texts, or with --decode of arrays of ids");
     private readonly Option<bool> _decode = Flag.Switch("--decode", "Ids in, text out");
     private readonly Terminal _terminal;
 
@@ -71,7 +74,8 @@ internal sealed class TokenizeCommand : Command
         else
         {
             var texts = JsonInput.ReadFile<string?[]>("--texts", path, "must be a JSON array of texts");
-            Json.WriteLine(_terminal.Out, texts.Select((text, i) => Encode(flags, tokenizer, text ?? throw Null($"--texts[{i}]", "a text"))));
+            Json.WriteLine(
+                _terminal.Out, texts.Select((text, i) => Encode(flags, tokenizer, text ?? throw Null($"--texts[{i}]", "a text"))));
         }
     }
 
@@ -80,18 +84,20 @@ internal sealed class TokenizeCommand : Command
 
     private static string Decode(Tokenizer tokenizer, string key, int[]? ids)
     {
-        var wrong = (ids ?? throw Null(key, "an array of token ids")).Where(id => id < 0 || id >= tokenizer.VocabSize).ToList();
-        return wrong.Count == 0
-            ? tokenizer.Decode(ids)
-            : throw new InvalidInputException([.. wrong.Select(id => new InputError(key, $"{id}", $"must be a token id from 0 to {tokenizer.VocabSize - 1}"))]);
+        var last = tokenizer.VocabSize - 1;
+        var errors = (ids ?? throw Null(key, "an array of token ids")).Where(id => id < 0 || id > last).Take(MaxErrors)
+            .Select(id => new InputError(key, $"{id}", $"must be a token id from 0 to {last}")).ToList();
+        return errors.Count == 0 ? tokenizer.Decode(ids) : throw new InvalidInputException(errors);
     }
 
     /// <summary>Ids as this verb prints them, or with commas or blanks alone.</summary>
     private static int[] ReadIds(string text)
     {
         var trimmed = text.Trim();
-        var list = (trimmed is ['[', .. var inner, ']'] ? inner : trimmed).Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
-        return JsonInput.Parse<int[]>("TEXT", text, Encoding.UTF8.GetBytes($"[{string.Join(',', list)}]"), "must be token ids, separated by commas");
+        var inner = trimmed is ['[', .. var between, ']'] ? between : trimmed;
+        var list = inner.Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        var json = Encoding.UTF8.GetBytes($"[{string.Join(',', list)}]");
+        return JsonInput.Parse<int[]>("TEXT", text, json, "must be token ids, separated by commas");
     }
 
     private static InvalidInputException Null(string key, string expected) => new(key, "null", $"must be {expected}");

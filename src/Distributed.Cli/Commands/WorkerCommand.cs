@@ -15,10 +15,11 @@ internal sealed class WorkerCommand : Command
     private readonly Option<NodeAddress?> _listen = Flag.Address("--listen", $"Where to listen (default {Defaults.Listen})");
     private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
     private readonly Option<string?> _devices = Flag.Text("--devices", "LIST", "The devices to offer, separated by commas (default cpu)");
-    private readonly Option<Dictionary<string, long>?> _memory =
-        Flag.Create("--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)", (string text, out Dictionary<string, long>? memory) => ReadMemory(text, out memory));
+    private readonly Option<Dictionary<string, long>> _memory = Flag.Create<Dictionary<string, long>>(
+        "--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)", ReadMemory);
 
-    private readonly Option<int?> _threads = Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
+    private readonly Option<int?> _threads =
+        Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
 
     // How the processes that a command starts for itself know when it is gone.
     private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
@@ -57,7 +58,7 @@ internal sealed class WorkerCommand : Command
         return _terminal.Interrupt.ExitCodeOfServer;
     }
 
-    private static string? ReadMemory(string text, out Dictionary<string, long>? memory)
+    private static string? ReadMemory(string text, out Dictionary<string, long> memory)
     {
         memory = [];
         foreach (var entry in text.Split(','))

@@ -44,7 +44,7 @@ internal sealed record ModelReport(
         [.. file.Tensors.Values.GroupBy(tensor => tensor.Type).Select(group => new TypeShare(
             group.Key.Name, group.Count(), group.Sum(tensor => tensor.Columns * tensor.Rows), group.Sum(tensor => tensor.Bytes)))],
         file.Metadata.Keys.ToDictionary(key => key, key => Shorten(file.Metadata.GetValue(key))),
-        listTensors ? [.. file.Tensors.Values.Select(tensor => new TensorLine(tensor.Name, tensor.Type.Name, tensor.Dimensions, tensor.Bytes))] : null);
+        listTensors ? [.. file.Tensors.Values.Select(TensorLine.Of)] : null);
 
     private static object Shorten(object value) => value is Array { Length: > MaxElements } array
         ? new LongArray(array.Length, [.. array.Cast<object>().Take(MaxElements)])
@@ -58,7 +58,11 @@ internal sealed record LongArray(int Length, IReadOnlyList<object> First);
 internal sealed record TypeShare(string Type, int Tensors, long Values, long Bytes);
 
 /// <summary>One tensor; dimensions as in the file, a row's length first.</summary>
-internal sealed record TensorLine(string Name, string Type, IReadOnlyList<long> Dimensions, long Bytes);
+internal sealed record TensorLine(string Name, string Type, IReadOnlyList<long> Dimensions, long Bytes)
+{
+    /// <summary>The line of a tensor.</summary>
+    public static TensorLine Of(Tensor tensor) => new(tensor.Name, tensor.Type.Name, tensor.Dimensions, tensor.Bytes);
+}
 
 /// <summary>A model's memory by part, in bytes.</summary>
 /// <param name="Embedding">The token embedding.</param>

@@ -12,9 +12,10 @@ internal static class ModelReportText
     /// <summary>Prints the report.</summary>
     public static void Print(IAnsiConsole console, ModelReport report)
     {
+        var shards = report.Shards > 1 ? $" in {report.Shards} files" : "";
         console.Section("FILE", Tables.Pairs()
             .Line("path", report.File)
-            .Line("format", $"GGUF version {report.GgufVersion}, {Units.Bytes(report.FileBytes)}{(report.Shards > 1 ? $" in {report.Shards} files" : "")}")
+            .Line("format", $"GGUF version {report.GgufVersion}, {Units.Bytes(report.FileBytes)}{shards}")
             .Line("hash", report.Hash ?? "-"));
         if (report.Model is { } model)
             console.Section("MODEL", Shape(model));
@@ -39,7 +40,15 @@ internal static class ModelReportText
         console.Section("TENSORS", list);
     }
 
-    private static Table Shape(ModelConfig model) => Tables.Pairs()
+    private static Table Shape(ModelConfig model)
+    {
+        var table = CommonShape(model);
+        if (model.Experts is { } experts)
+            table.Line("experts", $"{experts.Count}, {experts.PerToken} for each token, {Units.Count(experts.IntermediateSize)} wide");
+        return table;
+    }
+
+    private static Table CommonShape(ModelConfig model) => Tables.Pairs()
         .Line("name", model.Name)
         .Line("architecture", model.Architecture)
         .Line("layers", Units.Count(model.NumLayers))
@@ -55,7 +64,10 @@ internal static class ModelReportText
         .Line("embedding", Units.Bytes(memory.Embedding), "")
         .Line("layers", Units.Bytes(memory.Layers), $"{model.NumLayers} of {Units.Bytes(memory.Layers / model.NumLayers)}")
         .Line("LM head", Units.Bytes(memory.LmHead), memory.TiedHead ? "tied: the embedding, held once by a stage that has both" : "")
-        .Line("KV cache", Units.Bytes(memory.KvAtContext), $"{memory.KvType} for {Units.Count(memory.Context)} tokens, {Units.Bytes(memory.KvPerToken)} per token");
+        .Line(
+            "KV cache",
+            Units.Bytes(memory.KvAtContext),
+            $"{memory.KvType} for {Units.Count(memory.Context)} tokens, {Units.Bytes(memory.KvPerToken)} per token");
 
     private static string Format(object value) => value switch
     {

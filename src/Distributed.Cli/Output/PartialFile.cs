@@ -11,6 +11,9 @@ internal sealed class PartialFile : IDisposable
     private readonly string _flag;
     private readonly string _path;
 
+    // What is behind /dev/stdout or /dev/null is written as it is, and never replaced.
+    private readonly bool _isDevice;
+
     /// <param name="flag">The flag that names the file, for errors.</param>
     /// <param name="path">The file.</param>
     /// <exception cref="InvalidInputException">It cannot be written.</exception>
@@ -19,9 +22,10 @@ internal sealed class PartialFile : IDisposable
         (_flag, _path) = (flag, path);
         try
         {
+            _isDevice = Path.GetFullPath(path).StartsWith("/dev/", StringComparison.Ordinal);
             if (Directory.Exists(path))
                 throw new IOException("it is a folder");
-            Stream = new FileStream($"{path}.partial", FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+            Stream = new FileStream(_isDevice ? path : $"{path}.partial", FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
         }
         catch (Exception error) when (IsRefusal(error))
         {
@@ -37,6 +41,8 @@ internal sealed class PartialFile : IDisposable
     public void Complete()
     {
         Stream.Dispose();
+        if (_isDevice)
+            return;
         try
         {
             File.Move(Stream.Name, _path, overwrite: true);
@@ -51,7 +57,8 @@ internal sealed class PartialFile : IDisposable
     public void Dispose()
     {
         Stream.Dispose();
-        File.Delete(Stream.Name);
+        if (!_isDevice)
+            File.Delete(Stream.Name);
     }
 
     private static bool IsRefusal(Exception error) =>

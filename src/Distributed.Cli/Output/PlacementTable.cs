@@ -26,8 +26,8 @@ internal static class PlacementTable
 
     private static void WarnOfUnused(Terminal terminal, Placement placement)
     {
-        foreach (var unused in placement.Unused)
-            terminal.Error.WriteLine($"warning: {unused.Worker}{(unused.Device is null ? "" : $" {unused.Device}")} is not used: {unused.Reason}");
+        foreach (var (worker, device, reason) in placement.Unused)
+            terminal.Error.WriteLine($"warning: {(device is null ? worker : $"{worker} {device}")} is not used: {reason}");
     }
 
     private static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
@@ -53,7 +53,8 @@ internal static class PlacementTable
     private static Table OfPlan(Placement placement)
     {
         var table = Tables.Create(
-            ">stage", "worker", "device", ">layers", ">weights", ">LM head", ">KV cache", ">activations", ">scratch", ">total", ">limit", ">free after");
+            ">stage", "worker", "device", ">layers", ">weights", ">LM head", ">KV cache", ">activations", ">scratch", ">total",
+            ">limit", ">free after");
         foreach (var stage in placement.Stages)
         {
             var forecast = stage.Memory;

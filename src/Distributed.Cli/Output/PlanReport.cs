@@ -20,8 +20,7 @@ internal sealed record PlanReport(
         placement.Context,
         config.Sequences,
         config.KvType.ToName(),
-        [.. placement.Stages.Select(stage => new PlannedStage(
-            stage.Index, stage.Worker, stage.Device, stage.Spec.FirstLayer, stage.Spec.EndLayer, stage.Memory, stage.Free, stage.FreeAfter))],
+        [.. placement.Stages.Select(PlannedStage.Of)],
         placement.Unused);
 }
 
@@ -35,4 +34,16 @@ internal sealed record PlanReport(
 /// <param name="Limit">What stages may still take of the device.</param>
 /// <param name="FreeAfter">What is left of that.</param>
 internal sealed record PlannedStage(
-    int Stage, string Worker, string Device, int FirstLayer, int EndLayer, StageMemory Memory, long Limit, long FreeAfter);
+    int Stage, string Worker, string Device, int FirstLayer, int EndLayer, StageMemory Memory, long Limit, long FreeAfter)
+{
+    /// <summary>The report of a stage.</summary>
+    public static PlannedStage Of(StagePlacement stage) => new(
+        stage.Index,
+        stage.Worker,
+        stage.Device,
+        stage.Spec.FirstLayer,
+        stage.Spec.EndLayer,
+        stage.Memory,
+        stage.Free,
+        stage.FreeAfter);
+}

@@ -13,19 +13,23 @@ internal static class StatisticsLine
     public static string Of(GenerationStatistics statistics, ulong? seed)
     {
         var reused = statistics.ReusedTokens > 0 ? $" ({statistics.ReusedTokens} of them cached)" : "";
+        var prefill = Units.TokensPerSecond(statistics.PrefillTokensPerSecond);
+        var decode = Units.TokensPerSecond(statistics.DecodeTokensPerSecond);
         var line = new StringBuilder()
-            .Append(CultureInfo.InvariantCulture, $"prompt {statistics.PromptTokens} tokens{reused}, {Units.TokensPerSecond(statistics.PrefillTokensPerSecond)}")
-            .Append(CultureInfo.InvariantCulture, $" · generated {statistics.GeneratedTokens} tokens, {Units.TokensPerSecond(statistics.DecodeTokensPerSecond)} · ");
+            .Append(CultureInfo.InvariantCulture, $"prompt {statistics.PromptTokens} tokens{reused}, {prefill}")
+            .Append(CultureInfo.InvariantCulture, $" · generated {statistics.GeneratedTokens} tokens, {decode} · ");
         var stages = statistics.Stages;
         var hops = statistics.Hops;
         for (var stage = 0; stage < stages.Count; stage++)
         {
             if (stage > 0)
                 line.Append(CultureInfo.InvariantCulture, $", hop {Units.Milliseconds(hops[stage].TotalMs)}, ");
-            line.Append(CultureInfo.InvariantCulture, $"stage {stage} {Units.Milliseconds(stages[stage].QueueMs + stages[stage].ComputeMs)}");
+            var spent = Units.Milliseconds(stages[stage].QueueMs + stages[stage].ComputeMs);
+            line.Append(CultureInfo.InvariantCulture, $"stage {stage} {spent}");
         }
 
-        line.Append(CultureInfo.InvariantCulture, $" · to and from the coordinator {Units.Milliseconds(hops[0].TotalMs + hops[^1].TotalMs)} per token");
+        var ends = Units.Milliseconds(hops[0].TotalMs + hops[^1].TotalMs);
+        line.Append(CultureInfo.InvariantCulture, $" · to and from the coordinator {ends} per token");
         return seed is null ? line.ToString() : line.Append(CultureInfo.InvariantCulture, $" · seed {seed}").ToString();
     }
 }

@@ -13,7 +13,8 @@ internal static class Units
     public static string Milliseconds(double milliseconds) => string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.00} ms");
 
     /// <summary>E.g. <c>151.3 tok/s</c>; a dash where nothing was measured.</summary>
-    public static string TokensPerSecond(double rate) => rate > 0 ? string.Create(CultureInfo.InvariantCulture, $"{rate:0.0} tok/s") : "- tok/s";
+    public static string TokensPerSecond(double rate) =>
+        rate > 0 ? string.Create(CultureInfo.InvariantCulture, $"{rate:0.0} tok/s") : "- tok/s";
 
     /// <summary>E.g. <c>5,014,528</c>.</summary>
     public static string Count(long count) => count.ToString("#,0", CultureInfo.InvariantCulture);

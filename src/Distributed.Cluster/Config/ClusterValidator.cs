@@ -9,6 +9,9 @@ public static partial class ClusterValidator
     private const int MaxContext = 1 << 24;
     private const int MaxWorkers = 256;
 
+    // What else is in a message of hidden states (slices, tokens, timings) has its room in the rest.
+    private const int MaxHiddenBytes = NodeChannel.MaxMessageBytes - (1 << 20);
+
     private const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
 
@@ -41,7 +44,7 @@ public static partial class ClusterValidator
         }
     }
 
-    /// <summary>What takes the model to judge: the context and the layers.</summary>
+    /// <summary>What takes the model to judge: the context, the KV cache, the batch and the layers.</summary>
     /// <returns>Every error; empty when all is well.</returns>
     public static IReadOnlyList<InputError> Check(ClusterConfig config, ModelConfig model)
     {
@@ -51,6 +54,10 @@ public static partial class ClusterValidator
             var rule = $"must be at most {model.ContextLength}, the context {model.Name} was trained for";
             errors.Add(config.Error("context", config.Context, rule));
         }
+
+        if (config.KvType.Error(model.HeadDim) is { } kv)
+            errors.Add(config.Error(kv.Key, kv.Value, kv.Rule));
+        errors.AddRange(CheckBatch(config, model));
 
         var tooHigh = false;
         foreach (var (i, stage) in (config.Split ?? []).Index().Where(pair => pair.Item.Layers.End > model.NumLayers))
@@ -63,6 +70,21 @@ public static partial class ClusterValidator
         if (config.Split is { Count: > 0 } split && !tooHigh && split.Max(stage => stage.Layers.End) is var end && end < model.NumLayers)
             errors.Add(config.Error("split", null, $"leaves out {Layers(end, model.NumLayers)} of {model.Name}'s {model.NumLayers}"));
         return errors;
+    }
+
+    private static IEnumerable<InputError> CheckBatch(ClusterConfig config, ModelConfig model)
+    {
+        var tokenBytes = (long)model.HiddenSize * sizeof(float);
+        if (config.MaxBatchTokens * tokenBytes > MaxHiddenBytes)
+        {
+            var rule = $"must be at most {MaxHiddenBytes / tokenBytes}: "
+                + $"a token's hidden state takes {tokenBytes} bytes, and those of a step must fit {MaxHiddenBytes}";
+            yield return config.Error("max-batch-tokens", config.MaxBatchTokens, rule);
+        }
+        else if (config.MaxBatchTokens > StageBuffers.MaxTokens(model))
+        {
+            yield return config.Error("max-batch-tokens", config.MaxBatchTokens, $"must be at most {StageBuffers.MaxTokens(model)} with {model.Name}");
+        }
     }
 
     private static IEnumerable<InputError> CheckWorker(ClusterConfig config, int index)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Core.Tokenization;
 
 namespace Distributed.Core.Gguf;
 
@@ -9,8 +10,7 @@ internal sealed class GgufModelConfig
     private const int MaxLayers = 1024;
     private const int MaxWidth = 1 << 18;
     private const int MaxHeads = 1 << 12;
-    private const int MaxHeadDim = 1 << 12;
-    private const int MaxVocab = 1 << 23;
+    private const int MaxVocab = Vocabulary.MaxTokens;
     private const int MaxContext = 1 << 28;
     private const int MaxExperts = 1 << 12;
     private const float MaxTheta = 1e12f;
@@ -33,10 +33,12 @@ internal sealed class GgufModelConfig
         var kvHeads = Int("attention.head_count_kv", 1, MaxHeads, heads);
         if (heads % kvHeads != 0)
             Fail("attention.head_count_kv", $"{kvHeads}", $"must divide the number of heads, {heads}");
-        var headDim = Int("attention.key_length", 2, MaxHeadDim, hidden / heads);
+        var headDim = Int("attention.key_length", 2, ModelConfig.MaxHeadDim, hidden / heads);
         if (!Has("attention.key_length") && hidden % heads != 0)
             Fail("attention.head_count", $"{heads}", $"must divide embedding_length, {hidden}");
-        if (Int("attention.value_length", 1, MaxHeadDim, headDim) is var valueDim && valueDim != headDim)
+        else if (_errors.Count == 0 && headDim is (< 2 or > ModelConfig.MaxHeadDim))
+            Fail("attention.head_count", $"{heads}", $"must give heads of 2 to {ModelConfig.MaxHeadDim} values; these have {headDim}");
+        if (Int("attention.value_length", 1, ModelConfig.MaxHeadDim, headDim) is var valueDim && valueDim != headDim)
             Fail("attention.value_length", $"{valueDim}", $"must be that of the keys, {headDim}");
         var rope = Rope(architecture, headDim);
         var experts = Experts(architecture);
@@ -54,9 +56,12 @@ internal sealed class GgufModelConfig
             ContextLength = Int("context_length", 1, MaxContext),
             RmsNormEps = Float($"attention.layer_norm_{(Has("attention.layer_norm_epsilon") ? "epsilon" : "rms_epsilon")}", 0, 1),
             Rope = rope,
-            LocalRope = architecture.LocalRopeTheta is { } theta ? new RopeConfig(theta, rope.Dimensions, rope.Pairs) : null,
+            LocalRope = architecture.LocalRopeTheta is { } local
+                ? new RopeConfig(Float("rope.freq_base_swa", 1, MaxTheta, local(rope.Theta)), rope.Dimensions, rope.Pairs)
+                : null,
             Experts = experts,
             SlidingWindow = Int("attention.sliding_window", 0, MaxContext, 0) is > 0 and var window ? window : null,
+            LayersPerGlobalOne = Has("attention.sliding_window_pattern") ? Int("attention.sliding_window_pattern", 1, MaxLayers) : null,
             AttentionScale = Factor("attention.scale"),
             AttentionSoftCap = Factor("attn_logit_softcapping"),
             LogitSoftCap = Factor("final_logit_softcapping"),
@@ -69,7 +74,7 @@ internal sealed class GgufModelConfig
 
     private RopeConfig Rope(Architecture architecture, int headDim)
     {
-        var dimensions = Int("rope.dimension_count", 2, MaxHeadDim, headDim);
+        var dimensions = Int("rope.dimension_count", 2, ModelConfig.MaxHeadDim, headDim);
         if (dimensions > headDim || dimensions % 2 != 0)
             Fail("rope.dimension_count", $"{dimensions}", $"must be even and at most the head's size, {headDim}");
         var theta = Float("rope.freq_base", 1, MaxTheta, 10_000);

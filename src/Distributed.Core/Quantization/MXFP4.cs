@@ -15,8 +15,8 @@ public static class MXFP4
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
     public static QuantType Type { get; } = new("MXFP4", 39, BlockLength, BlockBytes, Dequantize);
 
-    // Twice the floats, so that they are whole.
-    private static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+    /// <summary>Twice the floats that the numbers stand for, so that they are whole.</summary>
+    internal static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {

@@ -7,7 +7,8 @@ public static class QuantTypes
     public static IReadOnlyList<QuantType> All { get; } =
     [
         F32.Type, F16.Type, Q4_0.Type, Q4_1.Type, Q5_0.Type, Q5_1.Type, Q8_0.Type, Q2_K.Type, Q3_K.Type, Q4_K.Type, Q5_K.Type,
-        Q6_K.Type, IQ4_NL.Type, IQ4_XS.Type, BF16.Type, MXFP4.Type,
+        Q6_K.Type, IQ2_XXS.Type, IQ2_XS.Type, IQ3_XXS.Type, IQ1_S.Type, IQ4_NL.Type, IQ3_S.Type, IQ2_S.Type, IQ4_XS.Type, IQ1_M.Type,
+        BF16.Type, TQ1_0.Type, TQ2_0.Type, MXFP4.Type, NVFP4.Type, Q1_0.Type, Q2_0.Type,
     ];
 
     /// <summary>The names of all formats, for messages.</summary>

@@ -8,14 +8,14 @@ public static class GgufVocabulary
     private const string Prefix = "tokenizer.ggml.";
 
     /// <summary>Reads the keys under <c>tokenizer.ggml</c>.</summary>
-    /// <exception cref="InvalidInputException">A key is missing or has another type than it should.</exception>
+    /// <exception cref="InvalidInputException">A key is missing or has another type than it should, or there are too many tokens.</exception>
     public static Vocabulary Read(GgufMetadata metadata) => new()
     {
         Model = metadata.GetString($"{Prefix}model"),
         Pre = metadata.TryGetString($"{Prefix}pre", out var pre) ? pre : "default",
         ModelName = metadata.TryGetString("general.name", out var name) ? name : "",
         Source = metadata.Source,
-        Tokens = metadata.GetStrings($"{Prefix}tokens"),
+        Tokens = Tokens(metadata),
         Types = metadata.Contains($"{Prefix}token_type")
             ? Array.ConvertAll(metadata.GetInt32s($"{Prefix}token_type"), type => (TokenType)type)
             : [],
@@ -30,6 +30,12 @@ public static class GgufVocabulary
         AddsEos = Flag(metadata, "add_eos_token"),
         AddsSpacePrefix = Flag(metadata, "add_space_prefix"),
     };
+
+    // Counted before strings are made: an empty one takes far less in the file than in memory.
+    private static string[] Tokens(GgufMetadata metadata) => metadata.ArrayLength($"{Prefix}tokens") is > Vocabulary.MaxTokens and var count
+        ? throw new InvalidInputException(
+            $"{Prefix}tokens", $"an array of {count}", $"must have at most {Vocabulary.MaxTokens} tokens", metadata.Source)
+        : metadata.GetStrings($"{Prefix}tokens");
 
     private static int? Id(GgufMetadata metadata, string key) => metadata.TryGetInt32(Prefix + key, out var id) ? id : null;
 

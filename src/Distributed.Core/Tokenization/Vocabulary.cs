@@ -3,6 +3,9 @@ namespace Distributed.Core.Tokenization;
 /// <summary>What a model file says about its tokens.</summary>
 public sealed record Vocabulary
 {
+    /// <summary>The most tokens a file may have: four times what the largest vocabularies have.</summary>
+    public const int MaxTokens = 1 << 20;
+
     /// <summary>The file, for errors; null where there is none.</summary>
     public string? Source { get; init; }
 

@@ -12,7 +12,7 @@ internal static unsafe class Attention<T>
     where T : struct, ILanes<T>
 {
     /// <summary>The largest head there is room for.</summary>
-    public const int MaxHeadDim = 512;
+    public const int MaxHeadDim = ModelConfig.MaxHeadDim;
 
     /// <summary>The most queries worked on together.</summary>
     public const int QueryTile = 32;

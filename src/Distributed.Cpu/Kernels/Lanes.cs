@@ -3,7 +3,8 @@ namespace Distributed.Cpu.Kernels;
 /// <summary>
 /// Sixteen float32 lanes, the unit in which every floating-point kernel is written: one 512-bit register, two of 256 bits, four of
 /// 128 bits, or an array. The lanes and the order in which <see cref="Sum"/> folds them are the same in each, and products are
-/// fused everywhere, so a kernel gives the same bits on every instruction set.
+/// fused everywhere, so a kernel gives the same bits on every instruction set for finite values; with a NaN among them, <see cref="Min"/> and
+/// <see cref="Max"/> may differ.
 /// </summary>
 /// <typeparam name="T">The implementing type.</typeparam>
 internal unsafe interface ILanes<T>

@@ -63,6 +63,9 @@ internal unsafe struct MatMulTask
 /// </summary>
 internal abstract class MatMulKernel(QuantType type, InstructionSets needs)
 {
+    /// <summary>Rows are handed out in multiples of this.</summary>
+    public const int RowStep = 8;
+
     /// <summary>The weights' type.</summary>
     public QuantType Type { get; } = type;
 
@@ -71,9 +74,6 @@ internal abstract class MatMulKernel(QuantType type, InstructionSets needs)
 
     /// <summary>Reads the input from <see cref="MatMulTask.Quantized"/> instead of <see cref="MatMulTask.Values"/>.</summary>
     public virtual bool TakesInt8 => false;
-
-    /// <summary>Rows are handed out in multiples of this.</summary>
-    public virtual int RowStep => 8;
 
     /// <summary>Computes output columns <paramref name="firstRow"/> to <paramref name="endRow"/> for all tokens.</summary>
     public abstract void Run(in MatMulTask task, int firstRow, int endRow);

@@ -65,15 +65,6 @@ public sealed class KvBlocks
         }
     }
 
-    /// <summary>Forgets what a sequence holds beyond its first <paramref name="tokens"/>; fewer held are left as they are.</summary>
-    public void Truncate(long sequence, int tokens)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        lock (_gate)
-            if (_tables.TryGetValue(sequence, out var table) && tokens < table.Tokens)
-                Resize(sequence, tokens);
-    }
-
     /// <summary>Frees all that a sequence holds; false when it holds nothing.</summary>
     public bool Release(long sequence)
     {

@@ -7,6 +7,19 @@ internal abstract class Layer
     public abstract void Forward(Workspace work);
 }
 
+/// <summary>Branches that all read the same hidden states; what they give is added in their order.</summary>
+internal sealed class ParallelBranches(params BranchLayer[] branches) : Layer
+{
+    /// <inheritdoc/>
+    public override void Forward(Workspace work)
+    {
+        foreach (var branch in branches)
+            branch.Compute(work);
+        foreach (var branch in branches)
+            branch.Add(work);
+    }
+}
+
 /// <summary>A layer in two steps, so that two can read the same hidden states before either adds to them.</summary>
 internal abstract class BranchLayer : Layer
 {

@@ -38,6 +38,6 @@ internal static class Gemma3Model
             ],
             head: () => new LmHead(weights, weights.RmsNorm(TensorNames.OutputNorm), softCap: config.LogitSoftCap));
 
-        bool IsLocal(int layer) => config.SlidingWindow is not null && (layer + 1) % LayersPerGlobalOne != 0;
+        bool IsLocal(int layer) => config.SlidingWindow is not null && (layer + 1) % (config.LayersPerGlobalOne ?? LayersPerGlobalOne) != 0;
     }
 }

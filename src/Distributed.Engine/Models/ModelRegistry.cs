@@ -15,6 +15,14 @@ internal static class ModelRegistry
         ["gemma2"] = Gemma2Model.Build,
         ["gemma3"] = Gemma3Model.Build,
         ["gpt-oss"] = GptOssModel.Build,
+        ["olmo2"] = Olmo2Model.Build,
+        ["smollm3"] = SmolLm3Model.Build,
+        ["granite"] = GraniteModel.Build,
+        ["starcoder2"] = StarCoder2Model.Build,
+        ["stablelm"] = StableLmModel.Build,
+        ["glm4"] = Glm4Model.Build,
+        ["command-r"] = CohereModel.BuildCommandR,
+        ["cohere2"] = CohereModel.BuildCohere2,
     };
 
     /// <summary>Builds the layers of a stage.</summary>

@@ -31,6 +31,14 @@ internal sealed class StageWeights(ModelConfig config, StageSpec spec, IReadOnly
     /// <summary>An RMS norm of a layer, by its weight's name without <c>.weight</c>.</summary>
     public Norm RmsNorm(int layer, string name) => new(this[layer, $"{name}.weight"], Config.RmsNormEps);
 
+    /// <summary>A LayerNorm of a layer, by its weight's name without <c>.weight</c>, with its bias where the model has one.</summary>
+    public Norm LayerNorm(int layer, string name) =>
+        new(this[layer, $"{name}.weight"], Config.RmsNormEps, IsCentred: true, Find(layer, $"{name}.bias"));
+
+    /// <summary>The LayerNorm behind the last layer, with its bias where the model has one.</summary>
+    public Norm FinalLayerNorm() =>
+        new(this[TensorNames.OutputNorm], Config.RmsNormEps, IsCentred: true, Find(TensorNames.OutputNormBias));
+
     /// <summary>An RMS norm by its weight's full name.</summary>
     public Norm RmsNorm(string name) => new(this[name], Config.RmsNormEps);
 }

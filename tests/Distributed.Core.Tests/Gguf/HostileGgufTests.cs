@@ -68,7 +68,7 @@ public sealed class HostileGgufTests : IDisposable
     public void All_tensors_of_a_type_not_read_are_one_error()
     {
         var bytes = GgufBytes.Header(4)
-            .Tensor("a", [256], 16).Tensor("b", [256], 17).Tensor("c", [256], 16).Tensor("d", [0]).Data(9999);
+            .Tensor("a", [256], 15).Tensor("b", [256], 9).Tensor("c", [256], 15).Tensor("d", [0]).Data(9999);
 
         var errors = Refused(_folder.Write("types.gguf", bytes.ToArray())).Errors;
 
@@ -94,7 +94,39 @@ public sealed class HostileGgufTests : IDisposable
 
         Assert.Equal(("model", _folder.Path("nothing.gguf"), "there is no such file"), (missing.Key, missing.Value, missing.Rule));
         Assert.Equal(("model", _folder.Root, "must be a file, not a folder"), (folder.Key, folder.Value, folder.Rule));
-        Assert.Equal(("model", _folder.Path("empty.gguf"), "must be a file that is not empty"), (empty.Key, empty.Value, empty.Rule));
+        Assert.Equal(("model", _folder.Path("empty.gguf"), "must be a plain file that is not empty"), (empty.Key, empty.Value, empty.Rule));
+    }
+
+    [Theory]
+    [InlineData("fifo")]
+    [InlineData("link.gguf")]
+    [InlineData("link-to-link.gguf")]
+    [InlineData("device.gguf")]
+    public async Task What_is_no_plain_file_is_refused_at_once_through_links_too(string name)
+    {
+        using (var mkfifo = Process.Start("mkfifo", _folder.Path("fifo")))
+            await mkfifo.WaitForExitAsync();
+        File.CreateSymbolicLink(_folder.Path("link.gguf"), "fifo");
+        File.CreateSymbolicLink(_folder.Path("link-to-link.gguf"), _folder.Path("link.gguf"));
+        File.CreateSymbolicLink(_folder.Path("device.gguf"), "/dev/zero");
+
+        // Opening a pipe waits for a writer; the thread is left behind then.
+        var refused = await Task.Run(() => Refused(_folder.Path(name))).WaitAsync(TimeSpan.FromSeconds(20));
+
+        Assert.Equal("must be a plain file that is not empty", Assert.Single(refused.Errors).Rule);
+    }
+
+    [Fact]
+    public void A_link_to_a_model_is_opened()
+    {
+        _folder.Write("model.gguf", TinyModel.Create().ToArray());
+        File.CreateSymbolicLink(_folder.Path("link.gguf"), "model.gguf");
+        Directory.CreateDirectory(_folder.Path("a/b"));
+        File.CreateSymbolicLink(_folder.Path("a/b/deep.gguf"), "../../model.gguf");
+        Directory.CreateSymbolicLink(_folder.Path("shortcut"), "a/b");
+
+        foreach (var path in (string[])["link.gguf", "a/b/deep.gguf", "shortcut/deep.gguf"])
+            GgufFile.Open(_folder.Path(path)).Dispose();
     }
 
     [Theory]

@@ -19,7 +19,12 @@ public class QuantTypesTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void Blocks_of_random_bytes_give_the_reference_values(string name) => Compare(name, ".random");
+    public void Blocks_of_random_bytes_give_the_reference_values(string name)
+    {
+        // Two have rules that not all bytes keep: the reference has no random blocks of them.
+        if (name is not ("TQ1_0" or "NVFP4"))
+            Compare(name, ".random");
+    }
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -58,7 +63,7 @@ public class QuantTypesTests
     }
 
     [Theory]
-    [InlineData(16u, "type 16 (IQ2_XXS)")]
+    [InlineData(15u, "type 15 (Q8_K)")]
     [InlineData(9u, "type 9 (Q8_1)")]
     [InlineData(999u, "type 999")]
     public void A_number_without_a_row_is_refused_by_its_name(uint id, string value)

@@ -29,6 +29,24 @@ public sealed class VocabularyRulesTests
     }
 
     [Fact]
+    public void More_tokens_than_any_model_has_are_refused_before_they_are_read()
+    {
+        using var folder = new TempFolder();
+        var writer = new GgufWriter();
+        writer.Set("general.architecture", "llama");
+        writer.Set("tokenizer.ggml.model", "gpt2");
+        writer.Set("tokenizer.ggml.tokens", Enumerable.Repeat("", Vocabulary.MaxTokens + 1).ToArray());
+        writer.Write(folder.Path("model.gguf"));
+        using var file = GgufFile.Open(folder.Path("model.gguf"));
+
+        var allocated = GC.GetAllocatedBytesForCurrentThread();
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => Tokenizer.FromGguf(file.Metadata)).Errors);
+
+        Assert.Equal(("tokenizer.ggml.tokens", "an array of 1048577", "must have at most 1048576 tokens"), (error.Key, error.Value, error.Rule));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - allocated, 0, 1 << 20);
+    }
+
+    [Fact]
     public void Token_that_is_there_twice_is_refused() =>
         Refused(TinyVocabulary.Letters(("q", TokenType.Normal)), "tokenizer.ggml.tokens[26]", "q", "token 16 too");
 

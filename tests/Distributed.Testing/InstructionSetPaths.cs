@@ -1,6 +1,6 @@
 using Distributed.Cpu;
 
-namespace Distributed.Engine.Tests;
+namespace Distributed.Testing;
 
 /// <summary>The paths through the kernels that this processor can take.</summary>
 public static class InstructionSetPaths
@@ -14,7 +14,7 @@ public static class InstructionSetPaths
         InstructionSets.All,
     ];
 
-    /// <summary>Each differs from the others.</summary>
+    /// <summary>Each differs from the others; the last is the fastest.</summary>
     public static IReadOnlyList<InstructionSets> Supported { get; } =
         [.. All.Select(path => path & Processor.Instructions).Distinct()];
 }
