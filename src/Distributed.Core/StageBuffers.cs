@@ -79,7 +79,7 @@ public sealed record StageBuffers(
 
     /// <summary>
     /// Bytes of the kernels' scratch for inputs of up to <paramref name="rows"/> × <paramref name="columns"/> values: the normed
-    /// input, and the same as bytes with a scale and two sums for every 32.
+    /// input, and the same as bytes with a scale and room for eight terms (a few sums) for every 32.
     /// </summary>
-    public static long ScratchBytes(int rows, int columns) => (long)rows * ((columns * sizeof(float)) + (columns / 32 * 44L));
+    public static long ScratchBytes(int rows, int columns) => (long)rows * ((columns * sizeof(float)) + (columns / 32 * 68L));
 }

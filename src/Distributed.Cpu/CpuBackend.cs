@@ -19,7 +19,7 @@ public sealed unsafe partial class CpuBackend : Backend
     private const int PageBytes = 4096;
 
     /// <summary>The most matrices in one <see cref="NormMatMul"/>.</summary>
-    public const int MaxProducts = 8;
+    public const int MaxProducts = Int8Input.Slots;
 
     /// <param name="threads">Threads that work at once, the caller's included.</param>
     /// <param name="instructions">The most it may use of what the processor has; results are the same with any, as long as values are finite.</param>
@@ -187,20 +187,19 @@ public sealed unsafe partial class CpuBackend : Backend
         if (rows == 0)
             return;
         CheckScratch(rows, input.Columns);
-        var int8 = false;
-        foreach (var weight in weights)
-            int8 |= ((CpuWeight)weight).Kernel.TakesInt8;
+        var kinds = new TermKinds(weights);
         // Scratch holds the normed input, then the same as bytes.
         var normed = norm is null ? Row(input, 0) : (float*)_scratch.Data;
         var quantized = new Int8Input(
             _scratch.Data + ((long)rows * input.Columns * sizeof(float)), rows, input.Columns / Int8Input.BlockLength);
-        var prepare = new PrepareInputWork(_kernels, input, rows, norm, normed, quantized, int8);
-        if (norm is not null || int8)
+        var prepare = new PrepareInputWork(_kernels, input, rows, norm, normed, quantized, kinds);
+        if (norm is not null || kinds.Count > 0)
             _threads.Run(ref prepare, prepare.Chunks);
 
         for (var i = 0; i < weights.Length; i++)
         {
             _tasks[i] = Product((CpuWeight)weights[i], 0, weights[i].Rows, rows, normed, quantized, outputs[i], 0);
+            _tasks[i].TermSlot = kinds.SlotOf(_tasks[i].Kernel);
             _tasks[i].Add = add;
         }
         RunTasks(weights.Length);

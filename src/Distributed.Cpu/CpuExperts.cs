@@ -35,11 +35,9 @@ public sealed unsafe partial class CpuBackend
         CheckScratch(chosen.Count, input.Columns);
         var values = perChoice ? Row(input, 0) : (float*)_scratch.Data;
         var quantized = _scratch.Data + ((long)chosen.Count * input.Columns * sizeof(float));
-        var int8 = false;
-        foreach (var weight in weights)
-            int8 |= ((CpuWeight)weight).Kernel.TakesInt8;
-        var prepare = new ExpertInputWork(_kernels, input, perChoice, chosen, values, quantized, int8);
-        if (int8 || !perChoice)
+        var kinds = new TermKinds(weights);
+        var prepare = new ExpertInputWork(_kernels, input, perChoice, chosen, values, quantized, kinds);
+        if (kinds.Count > 0 || !perChoice)
             _threads.Run(ref prepare, prepare.Chunks);
 
         var count = 0;
@@ -54,8 +52,9 @@ public sealed unsafe partial class CpuBackend
                 var weight = (CpuWeight)weights[i];
                 var rows = weight.Rows / choices.Experts;
                 var bytes = ExpertInputWork.Part(quantized, chosen, expert, input.Columns);
-                _tasks[count++] = Product(
+                _tasks[count] = Product(
                     weight, expert * rows, rows, tokens, values + ((long)start * input.Columns), bytes, outputs[i], start);
+                _tasks[count++].TermSlot = kinds.SlotOf(weight.Kernel);
             }
         }
         RunTasks(count);

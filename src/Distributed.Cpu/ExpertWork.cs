@@ -5,7 +5,7 @@ namespace Distributed.Cpu;
 
 /// <summary>Lays out the input of experts, choice by choice: as float32 where a kernel takes it so, as bytes where one does.</summary>
 internal readonly unsafe struct ExpertInputWork(
-    LaneKernels kernels, Activations input, bool perChoice, CpuExpertChoices choices, float* values, byte* quantized, bool int8)
+    LaneKernels kernels, Activations input, bool perChoice, CpuExpertChoices choices, float* values, byte* quantized, TermKinds kinds)
     : IParallelWork
 {
     private readonly int _size = Cpu.Chunks.Rows(input.Columns * 2);
@@ -19,12 +19,12 @@ internal readonly unsafe struct ExpertInputWork(
             var row = CpuBackend.Row(input, perChoice ? choice : choices.Token(choice));
             if (!perChoice)
                 new ReadOnlySpan<float>(row, input.Columns).CopyTo(new Span<float>(values + ((long)choice * input.Columns), input.Columns));
-            if (int8)
+            if (kinds.Count > 0)
             {
                 var expert = choices.Expert(choice);
                 kernels.Quantize(
                     Part(quantized, choices, expert, input.Columns), row, input.Columns, choice - choices.Start(expert),
-                    choices.Start(expert + 1) - choices.Start(expert));
+                    choices.Start(expert + 1) - choices.Start(expert), kinds.Kinds);
             }
         }
     }

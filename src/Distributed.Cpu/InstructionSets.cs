@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace Distributed.Cpu;
@@ -22,8 +23,14 @@ public enum InstructionSets
     /// <summary>AVX-512 F, BW, DQ and VL.</summary>
     Avx512 = 8,
 
+    /// <summary>The eight-bit dot product on 512-bit vectors, in code assembled at run time: .NET has no intrinsics for it.</summary>
+    Avx512Vnni = 16,
+
+    /// <summary>Arm's eight-bit dot product.</summary>
+    ArmDot = 32,
+
     /// <summary>Every set there are kernels for.</summary>
-    All = Vector128 | Avx2 | AvxVnni | Avx512,
+    All = Vector128 | Avx2 | AvxVnni | Avx512 | Avx512Vnni | ArmDot,
 }
 
 /// <summary>What this processor offers.</summary>
@@ -37,5 +44,12 @@ public static class Processor
         (Vector128.IsHardwareAccelerated ? InstructionSets.Vector128 : 0)
         | (Avx2.IsSupported && Fma.IsSupported ? InstructionSets.Avx2 : 0)
         | (AvxVnni.IsSupported ? InstructionSets.AvxVnni : 0)
-        | (Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated ? InstructionSets.Avx512 : 0);
+        | (HasAvx512 ? InstructionSets.Avx512 : 0)
+        | (HasAvx512 && HasAvx512Vnni ? InstructionSets.Avx512Vnni : 0)
+        | (Dp.IsSupported ? InstructionSets.ArmDot : 0);
+
+    private static bool HasAvx512 => Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated;
+
+    /// <summary>Bit 11 of ECX in leaf 7 (Intel, Software Developer's Manual, CPUID). That the system keeps the registers, <see cref="HasAvx512"/> says.</summary>
+    private static bool HasAvx512Vnni => (X86Base.CpuId(7, 0).Ecx & (1 << 11)) != 0;
 }

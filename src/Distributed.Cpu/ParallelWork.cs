@@ -25,7 +25,7 @@ internal static class Chunks
 
 /// <summary>Norms and quantises the rows of a product's input.</summary>
 internal readonly unsafe struct PrepareInputWork(
-    LaneKernels kernels, Activations input, int rows, Norm? norm, float* normed, Int8Input quantized, bool int8) : IParallelWork
+    LaneKernels kernels, Activations input, int rows, Norm? norm, float* normed, Int8Input quantized, TermKinds kinds) : IParallelWork
 {
     private readonly int _size = Cpu.Chunks.Rows(input.Columns * 2);
 
@@ -38,8 +38,8 @@ internal readonly unsafe struct PrepareInputWork(
             var values = normed + ((long)row * input.Columns);
             if (norm is not null)
                 NormalizeWork.Norm(kernels, norm, 0, CpuBackend.Row(input, row), input.Columns, values);
-            if (int8)
-                kernels.Quantize(quantized, values, input.Columns, row, rows);
+            if (kinds.Count > 0)
+                kernels.Quantize(quantized, values, input.Columns, row, rows, kinds.Kinds);
         }
     }
 }
@@ -52,6 +52,12 @@ internal readonly struct MatMulWork : IParallelWork
 
     /// <summary>Multiplications in a chunk: enough to hide the hand-out, few enough to end together.</summary>
     private const long ChunkSize = 1 << 20;
+
+    /// <summary>Rows in a chunk of a product with many tokens: the more, the less often its input passes through the caches.</summary>
+    private const int ManyRows = 128;
+
+    /// <summary>Chunks that every thread gets at least of a product with many tokens, so that they end together.</summary>
+    private const int ChunksPerThread = 4;
 
     private readonly MatMulTask[] _tasks;
     private readonly int _count;
@@ -66,7 +72,7 @@ internal readonly struct MatMulWork : IParallelWork
         var size = all < WorthSharing ? all : Math.Min(ChunkSize, all / threads);
         foreach (ref var task in tasks.AsSpan(0, count))
         {
-            var rows = Math.Min(size / task.PerRow, task.Rows);
+            var rows = Math.Min(Math.Max(size / task.PerRow, Math.Min(ManyRows, task.Rows / (threads * ChunksPerThread))), task.Rows);
             task.ChunkRows = (int)Math.Max(1, (rows + MatMulKernel.RowStep - 1) / MatMulKernel.RowStep) * MatMulKernel.RowStep;
             Chunks += task.Chunks;
         }

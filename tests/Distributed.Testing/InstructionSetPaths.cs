@@ -11,6 +11,8 @@ public static class InstructionSetPaths
         InstructionSets.Vector128,
         InstructionSets.Vector128 | InstructionSets.Avx2,
         InstructionSets.Vector128 | InstructionSets.Avx2 | InstructionSets.AvxVnni,
+        InstructionSets.Vector128 | InstructionSets.Avx2 | InstructionSets.Avx512,
+        InstructionSets.Vector128 | InstructionSets.Avx2 | InstructionSets.Avx512 | InstructionSets.AvxVnni,
         InstructionSets.All,
     ];
 

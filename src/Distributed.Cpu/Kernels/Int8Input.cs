@@ -4,7 +4,7 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Activations as signed bytes, for products with quantised weights: blocks of 32 values with a float32 scale (the largest
-/// magnitude / 127) and the sums of the block's and of its first half's integers, which take care of the offsets in weights.
+/// magnitude / 127) and, for each kind of weights they meet, one or two terms (<see cref="InputTerms"/>).
 /// Block b of token t lies at index b × tokens + t of each array, so that a kernel that keeps a block of weights in registers
 /// reads its tokens one after the other.
 /// </summary>
@@ -13,8 +13,11 @@ internal unsafe struct Int8Input
     /// <summary>Values per block.</summary>
     public const int BlockLength = 32;
 
-    /// <summary>Bytes per block: values, scale, two sums.</summary>
-    public const int BlockBytes = BlockLength + sizeof(float) + (2 * sizeof(int));
+    /// <summary>Kinds of weights that one input can meet at once.</summary>
+    public const int Slots = 4;
+
+    /// <summary>Bytes per block: values, scale, terms.</summary>
+    public const int BlockBytes = BlockLength + sizeof(float) + (Slots * 2 * sizeof(int));
 
     /// <summary>[blocks, tokens, 32]</summary>
     public sbyte* Values;
@@ -22,39 +25,24 @@ internal unsafe struct Int8Input
     /// <summary>[blocks, tokens]</summary>
     public float* Scales;
 
-    /// <summary>[blocks, tokens]: the sum of 32 values.</summary>
-    public int* Sums;
-
-    /// <summary>[blocks, tokens]: the sum of the first 16.</summary>
-    public int* FirstSums;
+    private readonly int* _terms;
+    private readonly long _count;
 
     /// <summary>Lays the arrays out in <paramref name="memory"/>, of at least tokens × blocks × <see cref="BlockBytes"/> bytes.</summary>
     public Int8Input(byte* memory, int tokens, int blocks)
     {
-        var count = (long)tokens * blocks;
+        _count = (long)tokens * blocks;
         Values = (sbyte*)memory;
-        Scales = (float*)(memory + (count * BlockLength));
-        Sums = (int*)(Scales + count);
-        FirstSums = Sums + count;
+        Scales = (float*)(memory + (_count * BlockLength));
+        _terms = (int*)(Scales + _count);
     }
 
-    /// <summary>What a product needs of a block besides its integers.</summary>
-    public readonly InputBlock this[int block] => new(Scales[block], Sums[block], FirstSums[block]);
-
-    /// <summary>The same from a later block on.</summary>
-    public readonly Int8Input From(long block)
-    {
-        var later = this;
-        later.Values += block * BlockLength;
-        later.Scales += block;
-        later.Sums += block;
-        later.FirstSums += block;
-        return later;
-    }
+    /// <summary>[blocks, tokens]: a term of the kind of weights in a slot; integers, or with minimums the bits of floats.</summary>
+    public readonly int* Terms(int slot, int half) => _terms + (((2 * slot) + half) * _count);
 
     /// <summary>Quantises one token's row of <paramref name="columns"/> values, a multiple of 32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void Quantize<T>(float* row, int columns, int token, int tokens)
+    public readonly void Quantize<T>(float* row, int columns, int token, int tokens, ReadOnlySpan<InputTerms> kinds)
         where T : struct, ILanes<T>
     {
         for (var block = 0; block < columns / BlockLength; block++, row += BlockLength)
@@ -71,14 +59,16 @@ internal unsafe struct Int8Input
             T.StoreBytes(first, values);
             T.StoreBytes(second, values + Lanes.Count);
             Scales[at] = largest / 127;
-            FirstSums[at] = (int)T.Sum(first);
-            Sums[at] = FirstSums[at] + (int)T.Sum(second);
+            var (firstSum, secondSum) = ((int)T.Sum(first), (int)T.Sum(second));
+            for (var slot = 0; slot < kinds.Length; slot++)
+            {
+                if (kinds[slot].HasHalves)
+                    Terms(slot, 1)[at] = Term(kinds[slot], secondSum, Scales[at]);
+                Terms(slot, 0)[at] = Term(kinds[slot], kinds[slot].HasHalves ? firstSum : firstSum + secondSum, Scales[at]);
+            }
         }
     }
-}
 
-/// <summary>What a product needs to know of one block of <see cref="Int8Input"/> besides its integers.</summary>
-/// <param name="Scale">What the integers are multiplied by.</param>
-/// <param name="Sum">The sum of all 32.</param>
-/// <param name="FirstSum">The sum of the first 16.</param>
-internal readonly record struct InputBlock(float Scale, int Sum, int FirstSum);
+    private static int Term(InputTerms kind, int sum, float scale) =>
+        kind.HasMins ? BitConverter.SingleToInt32Bits(scale * sum) : -kind.Offset * sum;
+}

@@ -30,7 +30,7 @@ internal abstract unsafe class LaneKernels
     public abstract void SoftCap(float* values, float cap, int count);
 
     /// <inheritdoc cref="Int8Input.Quantize{T}"/>
-    public abstract void Quantize(in Int8Input input, float* row, int columns, int token, int tokens);
+    public abstract void Quantize(in Int8Input input, float* row, int columns, int token, int tokens, ReadOnlySpan<InputTerms> kinds);
 
     /// <inheritdoc cref="ActivationFunctions{T}.Run"/>
     public abstract void Activate(Activation activation, float* gate, float* up, int count);
@@ -68,8 +68,8 @@ internal sealed unsafe class LaneKernels<T> : LaneKernels
     public override void SoftCap(float* values, float cap, int count) => Elementwise<T>.SoftCap(values, cap, count);
 
     /// <inheritdoc/>
-    public override void Quantize(in Int8Input input, float* row, int columns, int token, int tokens) =>
-        input.Quantize<T>(row, columns, token, tokens);
+    public override void Quantize(in Int8Input input, float* row, int columns, int token, int tokens, ReadOnlySpan<InputTerms> kinds) =>
+        input.Quantize<T>(row, columns, token, tokens, kinds);
 
     /// <inheritdoc/>
     public override void Activate(Activation activation, float* gate, float* up, int count) =>

@@ -136,13 +136,17 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Half(Vector128<uint> bits)
+    internal static Vector128<float> Half(Vector128<uint> bits)
     {
         var magnitude = bits & Vector128.Create(0x7FFFu);
         var special = Vector128.GreaterThan(magnitude.AsInt32(), Vector128.Create((int)Halves.Infinity - 1)).AsUInt32()
             & Vector128.Create(Halves.SingleInfinity);
-        var scaled = (magnitude << 13).AsSingle() * Vector128.Create(Halves.Rebias);
-        return (scaled.AsUInt32() | special | ((bits & Vector128.Create(0x8000u)) << 16)).AsSingle();
+        var shifted = magnitude << 13;
+        var normal = shifted + Vector128.Create(Halves.Rebias);
+        var subnormal = ((shifted + Vector128.Create(Halves.SmallestBits)).AsSingle() - Vector128.Create(Halves.Smallest)).AsUInt32();
+        var isSubnormal = Vector128.LessThan(magnitude.AsInt32(), Vector128.Create((int)Halves.SmallestNormal)).AsUInt32();
+        var value = Vector128.ConditionalSelect(isSubnormal, subnormal, normal);
+        return (value | special | ((bits & Vector128.Create(0x8000u)) << 16)).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

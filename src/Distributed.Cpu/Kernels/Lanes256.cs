@@ -88,15 +88,19 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector128<float> FoldMax(Vector256<float> value) => Vector128.MaxNative(value.GetLower(), value.GetUpper());
 
-    /// <summary>Eight halves.</summary>
+    /// <summary>Eight halves, each in the lower 16 bits of a lane whose upper ones are clear.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector256<float> Half(Vector256<uint> bits)
     {
         var magnitude = bits & Vector256.Create(0x7FFFu);
         var special = Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create((int)Halves.Infinity - 1)).AsUInt32()
             & Vector256.Create(Halves.SingleInfinity);
-        var scaled = (magnitude << 13).AsSingle() * Vector256.Create(Halves.Rebias);
-        return (scaled.AsUInt32() | special | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle();
+        var shifted = magnitude << 13;
+        var normal = shifted + Vector256.Create(Halves.Rebias);
+        var subnormal = ((shifted + Vector256.Create(Halves.SmallestBits)).AsSingle() - Vector256.Create(Halves.Smallest)).AsUInt32();
+        var isSubnormal = Vector256.LessThan(magnitude.AsInt32(), Vector256.Create((int)Halves.SmallestNormal)).AsUInt32();
+        var value = Vector256.ConditionalSelect(isSubnormal, subnormal, normal);
+        return (value | special | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

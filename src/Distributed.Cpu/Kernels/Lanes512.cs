@@ -18,14 +18,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 Load(float* source) => new(Vector512.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 LoadHalf(ushort* source)
-    {
-        var bits = Widen(Vector256.Load(source));
-        var magnitude = bits & Vector512.Create(0x7FFFu);
-        var special = Vector512.GreaterThanOrEqual(magnitude, Vector512.Create(Halves.Infinity)) & Vector512.Create(Halves.SingleInfinity);
-        var scaled = (magnitude << 13).AsSingle() * Vector512.Create(Halves.Rebias);
-        return new((scaled.AsUInt32() | special | ((bits & Vector512.Create(0x8000u)) << 16)).AsSingle());
-    }
+    public static Lanes512 LoadHalf(ushort* source) => new(Half(Widen(Vector256.Load(source))));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 LoadBrain(ushort* source) => new((Widen(Vector256.Load(source)) << 16).AsSingle());
@@ -78,6 +71,21 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Largest(Lanes512 value) =>
         Lanes128.FoldMax(Lanes256.FoldMax(Vector256.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+
+    /// <summary>Sixteen halves, each in the lower 16 bits of a lane whose upper ones are clear.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static Vector512<float> Half(Vector512<uint> bits)
+    {
+        var magnitude = bits & Vector512.Create(0x7FFFu);
+        var special = Vector512.GreaterThan(magnitude.AsInt32(), Vector512.Create((int)Halves.Infinity - 1)).AsUInt32()
+            & Vector512.Create(Halves.SingleInfinity);
+        var shifted = magnitude << 13;
+        var normal = shifted + Vector512.Create(Halves.Rebias);
+        var subnormal = ((shifted + Vector512.Create(Halves.SmallestBits)).AsSingle() - Vector512.Create(Halves.Smallest)).AsUInt32();
+        var isSubnormal = Vector512.LessThan(magnitude.AsInt32(), Vector512.Create((int)Halves.SmallestNormal)).AsUInt32();
+        var value = Vector512.ConditionalSelect(isSubnormal, subnormal, normal);
+        return (value | special | ((bits & Vector512.Create(0x8000u)) << 16)).AsSingle();
+    }
 
     private static Vector512<uint> Widen(Vector256<ushort> source) => Vector512.WidenLower(source.ToVector512Unsafe());
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
@@ -29,6 +30,9 @@ internal unsafe struct MatMulTask
     /// <summary>The input as bytes; laid out only when the kernel takes it.</summary>
     public Int8Input Quantized;
 
+    /// <summary>Which of the input's terms are the kernel's.</summary>
+    public int TermSlot;
+
     /// <summary>[Tokens, OutputStride]</summary>
     public float* Output;
 
@@ -47,6 +51,18 @@ internal unsafe struct MatMulTask
     /// <summary>Multiplications per weight row.</summary>
     public readonly long PerRow => (long)Columns * Tokens;
 
+    /// <summary>Puts a token's elements of some rows in their places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly void Write(int token, int row, int rows, float* values)
+    {
+        var target = Output + ((long)token * OutputStride) + row;
+        if (Add)
+            for (var i = 0; i < rows; i++)
+                target[i] += values[i];
+        else
+            new ReadOnlySpan<float>(values, rows).CopyTo(new Span<float>(target, rows));
+    }
+
     /// <summary>Puts one element in its place.</summary>
     public readonly void Write(int token, int row, float value)
     {
@@ -64,7 +80,7 @@ internal unsafe struct MatMulTask
 internal abstract class MatMulKernel(QuantType type, InstructionSets needs)
 {
     /// <summary>Rows are handed out in multiples of this.</summary>
-    public const int RowStep = 8;
+    public const int RowStep = WeightPanel.Rows;
 
     /// <summary>The weights' type.</summary>
     public QuantType Type { get; } = type;
@@ -72,8 +88,11 @@ internal abstract class MatMulKernel(QuantType type, InstructionSets needs)
     /// <summary>The instructions it uses.</summary>
     public InstructionSets Needs { get; } = needs;
 
-    /// <summary>Reads the input from <see cref="MatMulTask.Quantized"/> instead of <see cref="MatMulTask.Values"/>.</summary>
-    public virtual bool TakesInt8 => false;
+    /// <summary>
+    /// What it wants of the input's blocks when it reads them from <see cref="MatMulTask.Quantized"/>; null when it reads
+    /// <see cref="MatMulTask.Values"/>.
+    /// </summary>
+    public virtual InputTerms? Terms => null;
 
     /// <summary>Computes output columns <paramref name="firstRow"/> to <paramref name="endRow"/> for all tokens.</summary>
     public abstract void Run(in MatMulTask task, int firstRow, int endRow);

@@ -12,9 +12,16 @@ internal static class MatMulKernels
         .. Float<F16Weights>(),
         .. Float<BF16Weights>(),
         .. Int8<Q4_0Weights>(),
+        .. Int8<Q4_1Weights>(),
+        .. Int8<Q5_0Weights>(),
+        .. Int8<Q5_1Weights>(),
         .. Int8<Q8_0Weights>(),
         .. Int8<Q4_KWeights>(),
+        .. Int8<Q5_KWeights>(),
         .. Int8<Q6_KWeights>(),
+        .. Int8<IQ4_NLWeights>(),
+        .. Int8<IQ4_XSWeights>(),
+        .. Int8<MXFP4Weights>(),
     ];
 
     /// <summary>The best kernel for a type; one that dequantises where none is made for it.</summary>
@@ -44,9 +51,13 @@ internal static class MatMulKernels
     private static MatMulKernel[] Int8<TWeights>()
         where TWeights : struct, IInt8Weights =>
     [
-        new Int8MatMulAvx2<TWeights, AvxVnniDot>(),
-        new Int8MatMulAvx2<TWeights, Avx2Dot>(),
-        new Int8MatMul<TWeights>(InstructionSets.Vector128),
-        new Int8MatMul<TWeights>(InstructionSets.None),
+        .. AssembledInt8MatMul<TWeights>.Kernels,
+        new VectorInt8MatMul<TWeights, ByteLanes512, AvxVnniRowSums>(InstructionSets.Avx512),
+        new VectorInt8MatMul<TWeights, ByteLanes256, AvxVnniRowSums>(InstructionSets.Avx2),
+        new VectorInt8MatMul<TWeights, ByteLanes512, Avx512RowSums>(InstructionSets.Avx512),
+        new VectorInt8MatMul<TWeights, ByteLanes256, Avx2RowSums>(InstructionSets.Avx2),
+        new VectorInt8MatMul<TWeights, ByteLanes128, ArmRowSums>(InstructionSets.Vector128),
+        new VectorInt8MatMul<TWeights, ByteLanes128, Vector128RowSums>(InstructionSets.Vector128),
+        new VectorInt8MatMul<TWeights, ByteLanesScalar, ScalarRowSums>(InstructionSets.None),
     ];
 }

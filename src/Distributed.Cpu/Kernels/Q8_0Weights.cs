@@ -1,42 +1,33 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
 
-/// <summary>
-/// Q8_0 in products with bytes. The signed numbers are raised by 128 to fit instructions that take one unsigned side, and 128 × the
-/// sum of the input is taken off again.
-/// </summary>
+/// <summary>Q8_0 in products with bytes: numbers raised by 128.</summary>
 internal readonly unsafe struct Q8_0Weights : IInt8Weights
 {
-    private const int Offset = 128;
-
     public static QuantType Type => Q8_0.Type;
 
-    public static bool SevenBits => false;
+    public static InputTerms Terms => new(Offset: 128);
 
-    public static void Unpack(byte* unit, int block, byte* numbers)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+        where T : struct, IByteLanes<T>
     {
-        for (var i = 0; i < 32; i++)
-            numbers[i] = (byte)(unit[2 + i] ^ Offset);
+        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        Half<T>(unit + 2, stride, panel);
+        Half<T>(unit + 18, stride, panel + 256);
     }
 
-    public static float Add(float sum, int first, int second, byte* unit, int block, InputBlock input) => MathF.FusedMultiplyAdd(
-        first + second - (Offset * input.Sum), Halves.ToSingle(*(ushort*)unit) * input.Scale, sum);
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void LoadScales(byte* unit, long rowBytes, ref RowScales scales) => scales.Factor = EightRows.Halves(unit, rowBytes);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> Load(byte* unit, int block) => Vector256.Load(unit + 2) ^ Vector256.Create((byte)Offset);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Add(
-        Vector256<float> sum, Vector256<int> first, Vector256<int> second, ref RowScales scales, int block, InputBlock input)
+    private static void Half<T>(byte* rows, long stride, byte* panel)
+        where T : struct, IByteLanes<T>
     {
-        var product = first + second - Vector256.Create(Offset * input.Sum);
-        return Fma.MultiplyAdd(Vector256.ConvertToSingle(product), scales.Factor * Vector256.Create(input.Scale), sum);
+        T.Load(rows, stride, out var a, out var b, out var c, out var d);
+        var sign = T.Create(128);
+        T.Store(a ^ sign, panel);
+        T.Store(b ^ sign, panel + 64);
+        T.Store(c ^ sign, panel + 128);
+        T.Store(d ^ sign, panel + 192);
     }
 }

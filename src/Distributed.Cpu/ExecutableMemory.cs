@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+
+namespace Distributed.Cpu;
+
+/// <summary>
+/// Memory that holds code assembled at run time. It is written first and made executable then, never both at once. It stays until
+/// the process ends.
+/// </summary>
+internal static unsafe partial class ExecutableMemory
+{
+    private const int ProtRead = 1;
+    private const int ProtWrite = 2;
+    private const int ProtExec = 4;
+    private const int MapPrivate = 2;
+    private const uint MemCommitReserve = 0x3000;
+    private const uint PageReadWrite = 4;
+    private const uint PageExecuteRead = 0x20;
+
+    // Linux and macOS differ in the number.
+    private static int MapAnonymous => OperatingSystem.IsMacOS() ? 0x1000 : 0x20;
+
+    /// <summary>Copies code into executable memory; null where the system refuses it.</summary>
+    /// <param name="length">Bytes to allocate.</param>
+    /// <param name="write">Writes the code, given its address, into the bytes.</param>
+    public static void* TryCreate(int length, Func<nint, byte[]> write)
+    {
+        try
+        {
+            if (OperatingSystem.IsWindows())
+            {
+                var memory = VirtualAlloc(null, (nuint)length, MemCommitReserve, PageReadWrite);
+                if (memory is null)
+                    return null;
+                write((nint)memory).CopyTo(new Span<byte>(memory, length));
+                return VirtualProtect(memory, (nuint)length, PageExecuteRead, out _) ? memory : null;
+            }
+            var mapped = Map(null, length, ProtRead | ProtWrite, MapPrivate | MapAnonymous, -1, 0);
+            if ((nint)mapped == -1)
+                return null;
+            write((nint)mapped).CopyTo(new Span<byte>(mapped, length));
+            return Protect(mapped, length, ProtRead | ProtExec) == 0 ? mapped : null;
+        }
+        catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "mmap")]
+    private static partial void* Map(void* address, nint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "mprotect")]
+    private static partial int Protect(void* address, nint length, int protection);
+
+    [LibraryImport("kernel32")]
+    private static partial void* VirtualAlloc(void* address, nuint size, uint type, uint protection);
+
+    [LibraryImport("kernel32")]
+    [return: MarshalAs(UnmanagedType.Bool)]
+    private static partial bool VirtualProtect(void* address, nuint size, uint protection, out uint old);
+}

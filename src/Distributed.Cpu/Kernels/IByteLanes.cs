@@ -1,0 +1,51 @@
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>
+/// Sixteen lanes of four bytes: four neighbouring columns of sixteen rows of weights, a row in each lane. Quantised weights are
+/// unpacked in this unit, one 512-bit register, two of 256 bits, four of 128 bits or an array; each gives the same bytes.
+/// </summary>
+/// <typeparam name="T">The implementing type.</typeparam>
+internal unsafe interface IByteLanes<T>
+    where T : struct, IByteLanes<T>
+{
+    /// <summary>Every byte <paramref name="value"/>.</summary>
+    static abstract T Create(byte value);
+
+    /// <summary>Four bytes of each row.</summary>
+    /// <param name="rows">Where the first row's bytes are.</param>
+    /// <param name="stride">Bytes from a row to the next; 0 puts the same row into every lane.</param>
+    static abstract T Load(byte* rows, long stride);
+
+    /// <summary>Sixteen bytes of each row, turned into four columns of lanes.</summary>
+    /// <param name="rows">Where the first row's bytes are.</param>
+    /// <param name="stride">Bytes from a row to the next.</param>
+    /// <param name="first">Bytes 0 to 3 of each row.</param>
+    /// <param name="second">Bytes 4 to 7.</param>
+    /// <param name="third">Bytes 8 to 11.</param>
+    /// <param name="fourth">Bytes 12 to 15.</param>
+    static abstract void Load(byte* rows, long stride, out T first, out T second, out T third, out T fourth);
+
+    /// <summary>Writes 64 bytes, lane after lane.</summary>
+    static abstract void Store(T value, byte* target);
+
+    static abstract T operator &(T left, T right);
+
+    static abstract T operator |(T left, T right);
+
+    static abstract T operator ^(T left, T right);
+
+    /// <summary>Shifts each lane as one 32-bit number.</summary>
+    static abstract T operator <<(T value, int bits);
+
+    /// <summary>Shifts each lane as one unsigned 32-bit number.</summary>
+    static abstract T operator >>(T value, int bits);
+
+    /// <summary>table[byte] for bytes below 16.</summary>
+    static abstract T Lookup(T indices, byte* table);
+
+    /// <summary>The lower two bytes of each lane, an IEEE half, as float32 [16].</summary>
+    static abstract void StoreLowHalves(T value, float* target);
+
+    /// <summary>target[lane] = (byte <paramref name="index"/> of the lane − <paramref name="offset"/>) × factors[lane].</summary>
+    static abstract void StoreScales(T value, int index, int offset, float* factors, float* target);
+}

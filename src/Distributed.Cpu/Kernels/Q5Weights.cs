@@ -1,0 +1,38 @@
+using System.Runtime.CompilerServices;
+using Distributed.Core.Quantization;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>Q5_0 in products with bytes.</summary>
+internal readonly unsafe struct Q5_0Weights : IInt8Weights
+{
+    public static QuantType Type => Q5_0.Type;
+
+    public static InputTerms Terms => new(Offset: 16);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+        where T : struct, IByteLanes<T>
+    {
+        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        Nibbles.UnpackFifth<T>(unit + 6, unit + 2, stride, panel);
+    }
+}
+
+/// <summary>Q5_1 in products with bytes.</summary>
+internal readonly unsafe struct Q5_1Weights : IInt8Weights
+{
+    public static QuantType Type => Q5_1.Type;
+
+    public static InputTerms Terms => new(Offset: 0, HasMins: true);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+        where T : struct, IByteLanes<T>
+    {
+        var both = T.Load(unit, stride);
+        T.StoreLowHalves(both, (float*)(panel + WeightPanel.Scales));
+        T.StoreLowHalves(both >> 16, (float*)(panel + WeightPanel.Mins(Terms)));
+        Nibbles.UnpackFifth<T>(unit + 8, unit + 4, stride, panel);
+    }
+}

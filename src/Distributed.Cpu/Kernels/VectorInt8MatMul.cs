@@ -1,0 +1,94 @@
+using System.Runtime.CompilerServices;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>The integer sums of some rows of a panel, as wide as one register, and how they become part of the float sums.</summary>
+/// <typeparam name="T">The implementing type.</typeparam>
+internal unsafe interface IRowSums<T>
+    where T : struct, IRowSums<T>
+{
+    /// <summary>The instructions it uses.</summary>
+    static abstract InstructionSets Needs { get; }
+
+    /// <summary>Rows: lanes.</summary>
+    static abstract int Rows { get; }
+
+    /// <summary>All lanes <paramref name="start"/>.</summary>
+    static abstract T Create(int start);
+
+    /// <summary>Adds the products of four columns.</summary>
+    /// <param name="sum">The sums so far.</param>
+    /// <param name="numbers">Unsigned bytes, [rows][4].</param>
+    /// <param name="values">Four signed bytes from −127 to 127.</param>
+    /// <param name="sevenBits">No number is above 127.</param>
+    static abstract T Add(T sum, byte* numbers, sbyte* values, bool sevenBits);
+
+    /// <summary>target = fma(sum, scales × factor, target), lane by lane.</summary>
+    static abstract void MultiplyAdd(T sum, float* scales, float factor, float* target);
+
+    /// <summary>target = fma(mins, term, target), lane by lane.</summary>
+    static abstract void AddMins(float* mins, float term, float* target);
+}
+
+/// <summary>Products of a panel in vectors of one width.</summary>
+internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(InstructionSets needs)
+    : Int8MatMul<TWeights, TBytes>(needs | TSums.Needs)
+    where TWeights : struct, IInt8Weights
+    where TBytes : struct, IByteLanes<TBytes>
+    where TSums : struct, IRowSums<TSums>
+{
+    private const int LargestOfSevenBits = 64;
+
+    protected override void Multiply(ref PanelTask task)
+    {
+        var panel = task.Panel;
+        var values = task.Values;
+        var scales = task.Scales;
+        var terms = task.Terms;
+        var secondTerms = task.SecondTerms;
+        for (var block = 0; block < task.Blocks; block++)
+        {
+            for (var row = 0; row < WeightPanel.Rows; row += TSums.Rows)
+                for (var token = 0; token < task.Tokens; token++)
+                {
+                    Block(
+                        panel + (row * sizeof(float)), values + (token * WeightPanel.BlockColumns), scales[token], terms[token],
+                        TWeights.Terms.HasHalves ? secondTerms[token] : 0, task.Sums + (token * WeightPanel.Rows) + row);
+                }
+            panel += WeightPanel.Bytes(TWeights.Terms);
+            values += task.ValuesStep;
+            scales = (float*)((byte*)scales + task.ScalesStep);
+            terms = (int*)((byte*)terms + task.ScalesStep);
+            secondTerms = (int*)((byte*)secondTerms + task.ScalesStep);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Block(byte* panel, sbyte* values, float scale, int term, int secondTerm, float* target)
+    {
+        var sevenBits = TWeights.Terms.Offset <= LargestOfSevenBits;
+        var first = TSums.Create(TWeights.Terms.HasMins ? 0 : term);
+        first = TSums.Add(first, panel, values, sevenBits);
+        first = TSums.Add(first, panel + 64, values + 4, sevenBits);
+        first = TSums.Add(first, panel + 128, values + 8, sevenBits);
+        first = TSums.Add(first, panel + 192, values + 12, sevenBits);
+        var second = TWeights.Terms.HasHalves ? TSums.Create(TWeights.Terms.HasMins ? 0 : secondTerm) : first;
+        second = TSums.Add(second, panel + 256, values + 16, sevenBits);
+        second = TSums.Add(second, panel + 320, values + 20, sevenBits);
+        second = TSums.Add(second, panel + 384, values + 24, sevenBits);
+        second = TSums.Add(second, panel + 448, values + 28, sevenBits);
+        var scales = panel + WeightPanel.Scales;
+        var mins = panel + WeightPanel.Mins(TWeights.Terms);
+        if (TWeights.Terms.HasHalves)
+        {
+            TSums.MultiplyAdd(first, (float*)scales, scale, target);
+            scales += WeightPanel.VectorBytes;
+        }
+        TSums.MultiplyAdd(second, (float*)scales, scale, target);
+        if (!TWeights.Terms.HasMins)
+            return;
+        TSums.AddMins((float*)mins, BitConverter.Int32BitsToSingle(term), target);
+        if (TWeights.Terms.HasHalves)
+            TSums.AddMins((float*)(mins + WeightPanel.VectorBytes), BitConverter.Int32BitsToSingle(secondTerm), target);
+    }
+}
