@@ -49,5 +49,7 @@ internal static class CommandLine
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
         new LogitsCommand(),
+        new QuantizeCommand(terminal),
+        new PerplexityCommand(terminal),
     };
 }

@@ -29,10 +29,11 @@ internal sealed class InProcessLogits : LogitsSource
     }
 
     /// <inheritdoc/>
-    public override Task<ReadOnlyMemory<byte>> ComputeAsync(int start, ReadOnlyMemory<int> tokens, CancellationToken cancellation)
+    public override Task<ReadOnlyMemory<byte>> ComputeAsync(
+        int start, ReadOnlyMemory<int> tokens, bool wanted, CancellationToken cancellation)
     {
-        var bytes = _logits.AsMemory(0, tokens.Length * _stage.Config.VocabSize * sizeof(float));
-        int[] outputs = [.. Enumerable.Range(0, tokens.Length)];
+        int[] outputs = wanted ? [.. Enumerable.Range(0, tokens.Length)] : [];
+        var bytes = _logits.AsMemory(0, outputs.Length * _stage.Config.VocabSize * sizeof(float));
         _stage.Forward([new SequenceSlice(0, start, tokens.Length)], tokens.Span, outputs, [], MemoryMarshal.Cast<byte, float>(bytes.Span));
         return Task.FromResult<ReadOnlyMemory<byte>>(bytes);
     }

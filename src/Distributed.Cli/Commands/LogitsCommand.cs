@@ -45,15 +45,13 @@ internal sealed class LogitsCommand : Command
         using var output = new PartialFile("--out", flags.GetRequiredValue(_out)!);
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
-        await using LogitsSource source = target is null
-            ? new InProcessLogits(model, config, flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount)
-            : await PipelineLogits.StartAsync(model, target.Config, cancellation);
+        await using var source = await LogitsSource.StartAsync(model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
         var batch = flags.GetValue(_step) ? 1 : config.MaxBatchTokens;
         for (var start = 0; start < ids.Length; start += batch)
         {
             cancellation.ThrowIfCancellationRequested();
             var tokens = ids.AsMemory(start, Math.Min(batch, ids.Length - start));
-            await output.Stream.WriteAsync(await source.ComputeAsync(start, tokens, cancellation), cancellation);
+            await output.Stream.WriteAsync(await source.ComputeAsync(start, tokens, wanted: true, cancellation), cancellation);
         }
 
         output.Complete();

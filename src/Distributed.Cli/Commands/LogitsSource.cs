@@ -7,12 +7,25 @@ namespace Distributed.Cli.Commands;
 /// <summary>Something that computes the logits of one sequence, in order.</summary>
 internal abstract class LogitsSource : IAsyncDisposable
 {
-    /// <summary>Computes the logits behind each of some tokens.</summary>
+    /// <summary>Loads a model where it is to be computed.</summary>
+    /// <param name="model">The model; it must stay open.</param>
+    /// <param name="config">Context, KV type and batch.</param>
+    /// <param name="target">The workers that compute; null for this process.</param>
+    /// <param name="threads">Threads that compute in this process; null for all.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static async Task<LogitsSource> StartAsync(
+        ModelFile model, ClusterConfig config, ClusterTarget? target, int? threads, CancellationToken cancellation) => target is null
+        ? new InProcessLogits(model, config, threads ?? Environment.ProcessorCount)
+        : await PipelineLogits.StartAsync(model, target.Config, cancellation);
+
+    /// <summary>Computes some tokens, and the logits behind each of them.</summary>
     /// <param name="start">The position of the first one; those before it have been computed.</param>
     /// <param name="tokens">Token ids, at most the configured batch.</param>
+    /// <param name="wanted">Whether the logits are wanted; otherwise the tokens only are what later ones see.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <returns>float32, little-endian, [tokens, VocabSize]; valid until the next call.</returns>
-    public abstract Task<ReadOnlyMemory<byte>> ComputeAsync(int start, ReadOnlyMemory<int> tokens, CancellationToken cancellation);
+    /// <returns>float32, little-endian, [tokens, VocabSize], valid until the next call; empty where they are not wanted.</returns>
+    public abstract Task<ReadOnlyMemory<byte>> ComputeAsync(
+        int start, ReadOnlyMemory<int> tokens, bool wanted, CancellationToken cancellation);
 
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();

@@ -20,9 +20,10 @@ internal sealed class PipelineLogits : LogitsSource
     }
 
     /// <inheritdoc/>
-    public override async Task<ReadOnlyMemory<byte>> ComputeAsync(int start, ReadOnlyMemory<int> tokens, CancellationToken cancellation)
+    public override async Task<ReadOnlyMemory<byte>> ComputeAsync(
+        int start, ReadOnlyMemory<int> tokens, bool wanted, CancellationToken cancellation)
     {
-        var slice = new Slice { Start = start, Count = tokens.Length, AllLogits = true };
+        var slice = new Slice { Start = start, Count = tokens.Length, AllLogits = wanted };
         var result = await _pipeline.RunAsync([slice], tokens.ToArray(), cancellation);
         return result.Logits.Memory;
     }

@@ -38,6 +38,9 @@ public sealed class GgufWriter
             _metadata[key] = key == AlignmentKey ? metadata.GetUInt32(key) : metadata.Raw(key);
     }
 
+    /// <summary>Takes a metadata value out again, where it is set.</summary>
+    public void Remove(string key) => _metadata.Remove(key);
+
     /// <summary>Adds a tensor as it is in another file, which must stay open until this one is written.</summary>
     public void Add(Tensor tensor) =>
         Add(tensor.Name, tensor.Type, tensor.Dimensions, stream =>

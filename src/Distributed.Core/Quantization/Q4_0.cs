@@ -15,7 +15,7 @@ public static class Q4_0
     public const int BlockBytes = 18;
 
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
-    public static QuantType Type { get; } = new("Q4_0", 2, BlockLength, BlockBytes, Dequantize);
+    public static QuantType Type { get; } = new("Q4_0", 2, BlockLength, BlockBytes, Dequantize, Quantize);
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {
@@ -27,6 +27,19 @@ public static class Q4_0
                 values[i] = scale * ((blocks[2 + i] & 15) - 8);
                 values[i + 16] = scale * ((blocks[2 + i] >> 4) - 8);
             }
+        }
+    }
+
+    private static void Quantize(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        Span<int> numbers = stackalloc int[BlockLength];
+        for (; values.Length >= BlockLength; values = values[BlockLength..], blocks = blocks[BlockBytes..])
+        {
+            var block = values[..BlockLength];
+            var scale = Rounding.WriteHalf(blocks, ScaleSearch.FindScale(block, -8, 7));
+            Rounding.ToNumbers(block, scale, 0, -8, 7, numbers);
+            for (var i = 0; i < 16; i++)
+                blocks[2 + i] = (byte)((numbers[i] + 8) | ((numbers[i + 16] + 8) << 4));
         }
     }
 }

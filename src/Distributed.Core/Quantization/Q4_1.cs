@@ -15,7 +15,7 @@ public static class Q4_1
     public const int BlockBytes = 20;
 
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
-    public static QuantType Type { get; } = new("Q4_1", 3, BlockLength, BlockBytes, Dequantize);
+    public static QuantType Type { get; } = new("Q4_1", 3, BlockLength, BlockBytes, Dequantize, Quantize);
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {
@@ -28,6 +28,21 @@ public static class Q4_1
                 values[i] = (scale * (blocks[4 + i] & 15)) + min;
                 values[i + 16] = (scale * (blocks[4 + i] >> 4)) + min;
             }
+        }
+    }
+
+    private static void Quantize(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        Span<int> numbers = stackalloc int[BlockLength];
+        for (; values.Length >= BlockLength; values = values[BlockLength..], blocks = blocks[BlockBytes..])
+        {
+            var block = values[..BlockLength];
+            var (scale, min) = ScaleSearch.FindScaleAndOffset(block, 15, belowZero: false);
+            scale = Rounding.WriteHalf(blocks, scale);
+            min = Rounding.WriteHalf(blocks[2..], min);
+            Rounding.ToNumbers(block, scale, min, 0, 15, numbers);
+            for (var i = 0; i < 16; i++)
+                blocks[4 + i] = (byte)(numbers[i] | (numbers[i + 16] << 4));
         }
     }
 }

@@ -17,7 +17,7 @@ public static class Q4_K
     public const int BlockBytes = 144;
 
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
-    public static QuantType Type { get; } = new("Q4_K", 12, BlockLength, BlockBytes, Dequantize);
+    public static QuantType Type { get; } = new("Q4_K", 12, BlockLength, BlockBytes, Dequantize, Quantize);
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {
@@ -33,6 +33,18 @@ public static class Q4_K
                 for (var i = 0; i < 32; i++)
                     values[(group * 32) + i] = (d * ((numbers[(group / 2 * 32) + i] >> (group % 2 * 4)) & 15)) - m;
             }
+        }
+    }
+
+    private static void Quantize(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        Span<int> numbers = stackalloc int[BlockLength];
+        for (; values.Length >= BlockLength; values = values[BlockLength..], blocks = blocks[BlockBytes..])
+        {
+            SixBitScaleSearch.Quantize(values[..BlockLength], 15, blocks[..SixBitScaleSearch.HeaderBytes], numbers);
+            for (var pair = 0; pair < 4; pair++)
+                for (var i = 0; i < 32; i++)
+                    blocks[16 + (pair * 32) + i] = (byte)(numbers[(pair * 64) + i] | (numbers[(pair * 64) + 32 + i] << 4));
         }
     }
 }

@@ -15,7 +15,7 @@ public static class Q5_0
     public const int BlockBytes = 22;
 
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
-    public static QuantType Type { get; } = new("Q5_0", 6, BlockLength, BlockBytes, Dequantize);
+    public static QuantType Type { get; } = new("Q5_0", 6, BlockLength, BlockBytes, Dequantize, Quantize);
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {
@@ -28,6 +28,23 @@ public static class Q5_0
                 var low = (blocks[6 + (i % 16)] >> (i / 16 * 4)) & 15;
                 values[i] = scale * ((low | (int)((fifth >> i) & 1) << 4) - 16);
             }
+        }
+    }
+
+    private static void Quantize(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        Span<int> numbers = stackalloc int[BlockLength];
+        for (; values.Length >= BlockLength; values = values[BlockLength..], blocks = blocks[BlockBytes..])
+        {
+            var block = values[..BlockLength];
+            var scale = Rounding.WriteHalf(blocks, ScaleSearch.FindScale(block, -16, 15));
+            Rounding.ToNumbers(block, scale, 0, -16, 15, numbers);
+            var fifth = 0u;
+            for (var i = 0; i < BlockLength; i++)
+                fifth |= (uint)((numbers[i] + 16) >> 4) << i;
+            MemoryMarshal.Write(blocks[2..], fifth);
+            for (var i = 0; i < 16; i++)
+                blocks[6 + i] = (byte)((numbers[i] & 15) | ((numbers[i + 16] & 15) << 4));
         }
     }
 }

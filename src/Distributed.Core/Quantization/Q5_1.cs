@@ -15,7 +15,7 @@ public static class Q5_1
     public const int BlockBytes = 24;
 
     /// <summary>The row for <see cref="QuantTypes"/>.</summary>
-    public static QuantType Type { get; } = new("Q5_1", 7, BlockLength, BlockBytes, Dequantize);
+    public static QuantType Type { get; } = new("Q5_1", 7, BlockLength, BlockBytes, Dequantize, Quantize);
 
     private static void Dequantize(ReadOnlySpan<byte> blocks, Span<float> values)
     {
@@ -29,6 +29,25 @@ public static class Q5_1
                 var low = (blocks[8 + (i % 16)] >> (i / 16 * 4)) & 15;
                 values[i] = (scale * (low | (int)((fifth >> i) & 1) << 4)) + min;
             }
+        }
+    }
+
+    private static void Quantize(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        Span<int> numbers = stackalloc int[BlockLength];
+        for (; values.Length >= BlockLength; values = values[BlockLength..], blocks = blocks[BlockBytes..])
+        {
+            var block = values[..BlockLength];
+            var (scale, min) = ScaleSearch.FindScaleAndOffset(block, 31, belowZero: false);
+            scale = Rounding.WriteHalf(blocks, scale);
+            min = Rounding.WriteHalf(blocks[2..], min);
+            Rounding.ToNumbers(block, scale, min, 0, 31, numbers);
+            var fifth = 0u;
+            for (var i = 0; i < BlockLength; i++)
+                fifth |= (uint)(numbers[i] >> 4) << i;
+            MemoryMarshal.Write(blocks[4..], fifth);
+            for (var i = 0; i < 16; i++)
+                blocks[8 + i] = (byte)((numbers[i] & 15) | ((numbers[i + 16] & 15) << 4));
         }
     }
 }

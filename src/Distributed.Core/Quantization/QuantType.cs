@@ -5,6 +5,11 @@ namespace Distributed.Core.Quantization;
 /// <param name="values">Room for blocks × <see cref="QuantType.BlockLength"/> values.</param>
 public delegate void DequantizeBlocks(ReadOnlySpan<byte> blocks, Span<float> values);
 
+/// <summary>Turns float32 values into whole blocks.</summary>
+/// <param name="values">Finite values, a multiple of <see cref="QuantType.BlockLength"/>.</param>
+/// <param name="blocks">Room for their blocks.</param>
+public delegate void QuantizeBlocks(ReadOnlySpan<float> values, Span<byte> blocks);
+
 /// <summary>
 /// A format of numbers in a model file: how many values share a block, how many bytes a block takes, and what they mean.
 /// One file beside this one and one row in <see cref="QuantTypes"/> per format.
@@ -14,7 +19,11 @@ public delegate void DequantizeBlocks(ReadOnlySpan<byte> blocks, Span<float> val
 /// <param name="BlockLength">Values per block.</param>
 /// <param name="BlockBytes">Bytes per block.</param>
 /// <param name="Dequantize">The scalar conversion to float32, which defines the format.</param>
-public sealed record QuantType(string Name, int GgmlId, int BlockLength, int BlockBytes, DequantizeBlocks Dequantize)
+/// <param name="Quantize">
+/// The way back: blocks whose values come near to the given ones, by least squares. Null where this build only reads the format.
+/// </param>
+public sealed record QuantType(
+    string Name, int GgmlId, int BlockLength, int BlockBytes, DequantizeBlocks Dequantize, QuantizeBlocks? Quantize = null)
 {
     /// <summary>Bytes of one row of <paramref name="columns"/> values, a multiple of <see cref="BlockLength"/>.</summary>
     public long RowBytes(long columns) => columns / BlockLength * BlockBytes;

@@ -15,4 +15,22 @@ public static class SixBitScales
     public static (int Scale, int Min) Read(ReadOnlySpan<byte> packed, int group) => group < 4
         ? (packed[group] & 63, packed[group + 4] & 63)
         : ((packed[group + 4] & 15) | (packed[group - 4] >> 6 << 4), (packed[group + 4] >> 4) | (packed[group] >> 6 << 4));
+
+    /// <summary>Sets the scale and minimum of a group. Groups are set in ascending order: the first four overwrite what others share.</summary>
+    /// <param name="packed">The twelve bytes.</param>
+    /// <param name="group">0 to 7.</param>
+    /// <param name="scale">0 to 63.</param>
+    /// <param name="min">0 to 63.</param>
+    public static void Write(Span<byte> packed, int group, int scale, int min)
+    {
+        if (group < 4)
+        {
+            (packed[group], packed[group + 4]) = ((byte)scale, (byte)min);
+            return;
+        }
+
+        packed[group + 4] = (byte)((scale & 15) | ((min & 15) << 4));
+        packed[group - 4] |= (byte)(scale >> 4 << 6);
+        packed[group] |= (byte)(min >> 4 << 6);
+    }
 }
