@@ -3,52 +3,46 @@ using Distributed.Core;
 namespace Distributed.Cpu;
 
 /// <summary>
-/// Keys and values in main memory: [layer][keys, values][block][kvHead][token][headDim], so that attention reads what one head has
-/// of a block in one run.
+/// Keys and values in main memory: [layer][keys, values][kvHead][block], so that attention reads what one head has of a run of
+/// blocks in one go. What lies within a block is said in <see cref="Kernels.KvBlocks{T}"/>.
 /// </summary>
 internal sealed unsafe class CpuKv : KvStore
 {
+    // Kernels load whole vectors at the end of a row.
+    private const int Padding = 64;
+
     private readonly AlignedMemory _memory;
+    private readonly long _headBytes;
     private readonly long _layerBytes;
 
     public CpuKv(int layers, int blocks, AttentionShape shape, KvType type)
     {
         Type = type;
         HeadDim = shape.HeadDim;
-        RowBytes = type.Bytes(shape.HeadDim);
-        HeadBytes = RowBytes * StageSpec.KvBlockTokens;
-        BlockBytes = HeadBytes * shape.NumKvHeads;
-        _layerBytes = checked(BlockBytes * blocks * 2);
-        _memory = new AlignedMemory(checked(_layerBytes * layers));
-        Blocks = blocks;
+        HeadBlockBytes = type.Bytes(shape.HeadDim) * StageSpec.KvBlockTokens;
+        _headBytes = checked(HeadBlockBytes * blocks);
+        _layerBytes = checked(_headBytes * shape.NumKvHeads * 2);
+        Bytes = checked(_layerBytes * layers);
+        _memory = new AlignedMemory(checked(Bytes + Padding));
     }
 
-    /// <summary>The format of a row.</summary>
+    /// <summary>The format.</summary>
     public KvType Type { get; }
 
-    /// <summary>Values per row.</summary>
+    /// <summary>Values per head.</summary>
     public int HeadDim { get; }
 
-    /// <summary>Blocks per layer.</summary>
-    public int Blocks { get; }
-
-    /// <summary>Bytes of one token's key (or value) of one head.</summary>
-    public long RowBytes { get; }
-
-    /// <summary>Bytes of one head in a block.</summary>
-    public long HeadBytes { get; }
-
-    /// <summary>Bytes of a block's keys (or values).</summary>
-    public long BlockBytes { get; }
+    /// <summary>Bytes of the keys (or values) of one head in a block.</summary>
+    public long HeadBlockBytes { get; }
 
     /// <inheritdoc/>
-    public override long Bytes => _memory.Bytes;
+    public override long Bytes { get; }
 
-    /// <summary>The first block of a layer's keys.</summary>
-    public byte* Keys(int layer) => _memory.Data + (layer * _layerBytes);
+    /// <summary>The keys of one head, block after block of <see cref="HeadBlockBytes"/>.</summary>
+    public byte* Keys(int layer, int head) => _memory.Data + (layer * _layerBytes) + (head * _headBytes);
 
-    /// <summary>The first block of a layer's values.</summary>
-    public byte* Values(int layer) => Keys(layer) + (_layerBytes / 2);
+    /// <summary>The values of one head, block after block of <see cref="HeadBlockBytes"/>.</summary>
+    public byte* Values(int layer, int head) => Keys(layer, head) + (_layerBytes / 2);
 
     /// <inheritdoc/>
     public override void Dispose() => _memory.Dispose();

@@ -20,6 +20,9 @@ internal readonly unsafe struct ByteLanes128(Vector128<uint> a, Vector128<uint> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ByteLanes128 LoadFirst(byte* rows, long stride) => Load(rows, stride);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ByteLanes128 Load(byte* rows, long stride) => new(
         Gather(rows, stride), Gather(rows + (4 * stride), stride), Gather(rows + (8 * stride), stride), Gather(rows + (12 * stride), stride));
 

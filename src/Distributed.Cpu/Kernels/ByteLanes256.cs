@@ -14,6 +14,9 @@ internal readonly unsafe struct ByteLanes256(Vector256<uint> low, Vector256<uint
     public static ByteLanes256 Create(byte value) => new(Vector256.Create(value).AsUInt32(), Vector256.Create(value).AsUInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ByteLanes256 LoadFirst(byte* rows, long stride) => Load(rows, stride);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ByteLanes256 Load(byte* rows, long stride) => new(Gather(rows, stride), Gather(rows + (8 * stride), stride));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

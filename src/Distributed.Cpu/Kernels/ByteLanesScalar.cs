@@ -15,6 +15,8 @@ internal unsafe struct ByteLanesScalar : IByteLanes<ByteLanesScalar>
         return result;
     }
 
+    public static ByteLanesScalar LoadFirst(byte* rows, long stride) => Load(rows, stride);
+
     public static ByteLanesScalar Load(byte* rows, long stride)
     {
         ByteLanesScalar result = default;

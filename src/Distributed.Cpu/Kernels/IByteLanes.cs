@@ -16,6 +16,11 @@ internal unsafe interface IByteLanes<T>
     /// <param name="stride">Bytes from a row to the next; 0 puts the same row into every lane.</param>
     static abstract T Load(byte* rows, long stride);
 
+    /// <summary>The first four of at least sixteen bytes of each row.</summary>
+    /// <param name="rows">Where the first row's bytes are.</param>
+    /// <param name="stride">Bytes from a row to the next.</param>
+    static abstract T LoadFirst(byte* rows, long stride);
+
     /// <summary>Sixteen bytes of each row, turned into four columns of lanes.</summary>
     /// <param name="rows">Where the first row's bytes are.</param>
     /// <param name="stride">Bytes from a row to the next.</param>

@@ -35,13 +35,14 @@ internal abstract unsafe class LaneKernels
     /// <inheritdoc cref="ActivationFunctions{T}.Run"/>
     public abstract void Activate(Activation activation, float* gate, float* up, int count);
 
-    /// <inheritdoc cref="KvRows{T}.Write"/>
-    public abstract void WriteKv(KvType type, float* source, int count, byte* target);
+    /// <inheritdoc cref="KvBlocks{T}.WriteKey"/>
+    public abstract void WriteKey(KvType type, float* source, int headDim, byte* block, int token);
 
-    /// <inheritdoc cref="Attention{T}.Tile"/>
-    public abstract void Attention(
-        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, float* sinks, int kvHead, int firstHead, int heads, int firstToken,
-        int tokens, float* queries, float* output);
+    /// <inheritdoc cref="KvBlocks{T}.WriteValue"/>
+    public abstract void WriteValue(KvType type, float* source, int headDim, byte* block, int token);
+
+    /// <inheritdoc cref="Attention{T}.Run"/>
+    public abstract void Attention(in AttentionTile tile);
 }
 
 /// <inheritdoc/>
@@ -76,11 +77,13 @@ internal sealed unsafe class LaneKernels<T> : LaneKernels
         ActivationFunctions<T>.Run(activation, gate, up, count);
 
     /// <inheritdoc/>
-    public override void WriteKv(KvType type, float* source, int count, byte* target) => KvRows<T>.Write(type, source, count, target);
+    public override void WriteKey(KvType type, float* source, int headDim, byte* block, int token) =>
+        KvBlocks<T>.WriteKey(type, source, headDim, block, token);
 
     /// <inheritdoc/>
-    public override void Attention(
-        CpuKv kv, int layer, BatchSlice slice, AttentionShape shape, float* sinks, int kvHead, int firstHead, int heads, int firstToken,
-        int tokens, float* queries, float* output) =>
-        Attention<T>.Tile(kv, layer, slice, shape, sinks, kvHead, firstHead, heads, firstToken, tokens, queries, output);
+    public override void WriteValue(KvType type, float* source, int headDim, byte* block, int token) =>
+        KvBlocks<T>.WriteValue(type, source, headDim, block, token);
+
+    /// <inheritdoc/>
+    public override void Attention(in AttentionTile tile) => Attention<T>.Run(tile);
 }

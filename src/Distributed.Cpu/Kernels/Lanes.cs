@@ -10,6 +10,9 @@ namespace Distributed.Cpu.Kernels;
 internal unsafe interface ILanes<T>
     where T : struct, ILanes<T>
 {
+    /// <summary>The lanes are one register of a processor that has 32 of them, rather than several of one that may have 16.</summary>
+    static abstract bool IsOneRegister { get; }
+
     /// <summary>All lanes zero.</summary>
     static abstract T Zero { get; }
 
@@ -59,6 +62,15 @@ internal unsafe interface ILanes<T>
 
     /// <summary>2 to the power of <paramref name="value"/>, integers from −126 to 127.</summary>
     static abstract T PowerOfTwo(T value);
+
+    /// <summary>Adds the lowest nine bits of <paramref name="steps"/> to the exponent of <paramref name="value"/>, lane by lane.</summary>
+    static abstract T AddToExponent(T value, T steps);
+
+    /// <summary>The bits of <paramref name="set"/> where <paramref name="mask"/> has ones, else those of <paramref name="clear"/>.</summary>
+    static abstract T Select(T mask, T set, T clear);
+
+    /// <summary>Whether any lane of <paramref name="left"/> is larger than its counterpart.</summary>
+    static abstract bool AnyGreater(T left, T right);
 
     /// <summary>The lanes' sum: the upper half is added to the lower until one is left.</summary>
     static abstract float Sum(T value);

@@ -12,6 +12,8 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     private readonly Vector128<float> _c = c;
     private readonly Vector128<float> _d = d;
 
+    public static bool IsOneRegister => false;
+
     public static Lanes128 Zero => Create(0);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -113,6 +115,28 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     public static Lanes128 PowerOfTwo(Lanes128 value) => new(Power(value._a), Power(value._b), Power(value._c), Power(value._d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 AddToExponent(Lanes128 value, Lanes128 steps) => new(
+        AddToExponent(value._a, steps._a),
+        AddToExponent(value._b, steps._b),
+        AddToExponent(value._c, steps._c),
+        AddToExponent(value._d, steps._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Select(Lanes128 mask, Lanes128 set, Lanes128 clear) => new(
+        Vector128.ConditionalSelect(mask._a, set._a, clear._a),
+        Vector128.ConditionalSelect(mask._b, set._b, clear._b),
+        Vector128.ConditionalSelect(mask._c, set._c, clear._c),
+        Vector128.ConditionalSelect(mask._d, set._d, clear._d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyGreater(Lanes128 left, Lanes128 right)
+    {
+        var first = Vector128.GreaterThan(left._a, right._a) | Vector128.GreaterThan(left._b, right._b);
+        var second = Vector128.GreaterThan(left._c, right._c) | Vector128.GreaterThan(left._d, right._d);
+        return (first | second).AsInt32() != Vector128<int>.Zero;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes128 value) => Fold((value._a + value._c) + (value._b + value._d));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -138,16 +162,14 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector128<float> Half(Vector128<uint> bits)
     {
-        var magnitude = bits & Vector128.Create(0x7FFFu);
-        var special = Vector128.GreaterThan(magnitude.AsInt32(), Vector128.Create((int)Halves.Infinity - 1)).AsUInt32()
-            & Vector128.Create(Halves.SingleInfinity);
-        var shifted = magnitude << 13;
-        var normal = shifted + Vector128.Create(Halves.Rebias);
-        var subnormal = ((shifted + Vector128.Create(Halves.SmallestBits)).AsSingle() - Vector128.Create(Halves.Smallest)).AsUInt32();
-        var isSubnormal = Vector128.LessThan(magnitude.AsInt32(), Vector128.Create((int)Halves.SmallestNormal)).AsUInt32();
-        var value = Vector128.ConditionalSelect(isSubnormal, subnormal, normal);
-        return (value | special | ((bits & Vector128.Create(0x8000u)) << 16)).AsSingle();
+        var normal = (((bits & Vector128.Create(0x7FFFu)) << 13) | Vector128.Create(Halves.Exponent)).AsSingle();
+        var value = Vector128.MinNative(normal, normal + normal - Vector128.Create(Halves.Zero)) * Vector128.Create(Halves.Back);
+        return (value.AsUInt32() | ((bits & Vector128.Create(0x8000u)) << 16)).AsSingle();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> AddToExponent(Vector128<float> value, Vector128<float> steps) =>
+        (value.AsInt32() + (steps.AsInt32() << 23)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Power(Vector128<float> value) =>

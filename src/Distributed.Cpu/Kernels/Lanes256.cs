@@ -9,6 +9,8 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     private readonly Vector256<float> _low = low;
     private readonly Vector256<float> _high = high;
 
+    public static bool IsOneRegister => false;
+
     public static Lanes256 Zero => new(Vector256<float>.Zero, Vector256<float>.Zero);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -75,6 +77,19 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     public static Lanes256 PowerOfTwo(Lanes256 value) => new(Power(value._low), Power(value._high));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 AddToExponent(Lanes256 value, Lanes256 steps) =>
+        new(AddToExponent(value._low, steps._low), AddToExponent(value._high, steps._high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Select(Lanes256 mask, Lanes256 set, Lanes256 clear) => new(
+        Vector256.ConditionalSelect(mask._low, set._low, clear._low),
+        Vector256.ConditionalSelect(mask._high, set._high, clear._high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyGreater(Lanes256 left, Lanes256 right) =>
+        (Vector256.GreaterThan(left._low, right._low) | Vector256.GreaterThan(left._high, right._high)).AsInt32() != Vector256<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes256 value) => Lanes128.Fold(Fold(value._low + value._high));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -92,19 +107,17 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector256<float> Half(Vector256<uint> bits)
     {
-        var magnitude = bits & Vector256.Create(0x7FFFu);
-        var special = Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create((int)Halves.Infinity - 1)).AsUInt32()
-            & Vector256.Create(Halves.SingleInfinity);
-        var shifted = magnitude << 13;
-        var normal = shifted + Vector256.Create(Halves.Rebias);
-        var subnormal = ((shifted + Vector256.Create(Halves.SmallestBits)).AsSingle() - Vector256.Create(Halves.Smallest)).AsUInt32();
-        var isSubnormal = Vector256.LessThan(magnitude.AsInt32(), Vector256.Create((int)Halves.SmallestNormal)).AsUInt32();
-        var value = Vector256.ConditionalSelect(isSubnormal, subnormal, normal);
-        return (value | special | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle();
+        var normal = (((bits & Vector256.Create(0x7FFFu)) << 13) | Vector256.Create(Halves.Exponent)).AsSingle();
+        var value = Vector256.MinNative(normal, normal + normal - Vector256.Create(Halves.Zero)) * Vector256.Create(Halves.Back);
+        return (value.AsUInt32() | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Half(ushort* source) => Half(Widen(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> AddToExponent(Vector256<float> value, Vector256<float> steps) =>
+        (value.AsInt32() + (steps.AsInt32() << 23)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Power(Vector256<float> value) =>

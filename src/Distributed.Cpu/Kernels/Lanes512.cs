@@ -9,6 +9,8 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 {
     private readonly Vector512<float> _v = value;
 
+    public static bool IsOneRegister => true;
+
     public static Lanes512 Zero => new(Vector512<float>.Zero);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -18,7 +20,8 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 Load(float* source) => new(Vector512.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 LoadHalf(ushort* source) => new(Half(Widen(Vector256.Load(source))));
+    public static Lanes512 LoadHalf(ushort* source) =>
+        new(FromHalf(Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 LoadBrain(ushort* source) => new((Widen(Vector256.Load(source)) << 16).AsSingle());
@@ -66,6 +69,17 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
         new(((Vector512.ConvertToInt32Native(value._v) + Vector512.Create(127)) << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 AddToExponent(Lanes512 value, Lanes512 steps) =>
+        new((value._v.AsInt32() + (steps._v.AsInt32() << 23)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Select(Lanes512 mask, Lanes512 set, Lanes512 clear) =>
+        new(Vector512.ConditionalSelect(mask._v, set._v, clear._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyGreater(Lanes512 left, Lanes512 right) => Vector512.GreaterThanAny(left._v, right._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes512 value) => Lanes128.Fold(Lanes256.Fold(value._v.GetLower() + value._v.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -74,17 +88,18 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 
     /// <summary>Sixteen halves, each in the lower 16 bits of a lane whose upper ones are clear.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static Vector512<float> Half(Vector512<uint> bits)
+    internal static Vector512<float> Half(Vector512<uint> bits) => FromHalf((bits << 16).AsInt32() >> 3);
+
+    /// <summary>Sixteen halves, their exponents and fractions where those of a single are, and above them nothing but their signs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> FromHalf(Vector512<int> bits)
     {
-        var magnitude = bits & Vector512.Create(0x7FFFu);
-        var special = Vector512.GreaterThan(magnitude.AsInt32(), Vector512.Create((int)Halves.Infinity - 1)).AsUInt32()
-            & Vector512.Create(Halves.SingleInfinity);
-        var shifted = magnitude << 13;
-        var normal = shifted + Vector512.Create(Halves.Rebias);
-        var subnormal = ((shifted + Vector512.Create(Halves.SmallestBits)).AsSingle() - Vector512.Create(Halves.Smallest)).AsUInt32();
-        var isSubnormal = Vector512.LessThan(magnitude.AsInt32(), Vector512.Create((int)Halves.SmallestNormal)).AsUInt32();
-        var value = Vector512.ConditionalSelect(isSubnormal, subnormal, normal);
-        return (value | special | ((bits & Vector512.Create(0x8000u)) << 16)).AsSingle();
+        // Copies of the sign that lie in the exponent are among the bits to set anyway.
+        const byte SmallerMagnitude = 0b0010;
+        var normal = (bits.AsUInt32() | Vector512.Create(Halves.Exponent)).AsSingle();
+        var zero = (bits.AsUInt32() & Vector512.Create(0x80000000u)) | Vector512.Create(Halves.Zero).AsUInt32();
+        var subnormal = Avx512F.FusedMultiplySubtract(normal, Vector512.Create(2f), zero.AsSingle());
+        return Avx512DQ.Range(normal, subnormal, SmallerMagnitude) * Vector512.Create(Halves.Back);
     }
 
     private static Vector512<uint> Widen(Vector256<ushort> source) => Vector512.WidenLower(source.ToVector512Unsafe());

@@ -45,6 +45,27 @@ internal static unsafe class LanesMath<T>
     }
 
     /// <summary>
+    /// 2 to the power of each lane, to about one unit in the last place, for arguments of at most zero: an integer power times the
+    /// polynomial of the remainder that has the least relative error between −½ and ½ (2e-9). Arguments below −126 count as −126.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Exp2OfNegative(T x)
+    {
+        // Added to a number whose last bit counts ones, an argument is rounded to an integer that lies in the lowest bits of the sum.
+        const float Ones = 12582912f;
+        x = T.Max(x, T.Create(-126f));
+        var shifted = x + T.Create(Ones);
+        var r = x - (shifted - T.Create(Ones));
+        var p = T.MultiplyAdd(T.Create(0.0001535336341476068f), r, T.Create(0.0013398876180872321f));
+        p = T.MultiplyAdd(p, r, T.Create(0.00961843691766262f));
+        p = T.MultiplyAdd(p, r, T.Create(0.055503323674201965f));
+        p = T.MultiplyAdd(p, r, T.Create(0.24022647738456726f));
+        p = T.MultiplyAdd(p, r, T.Create(0.6931471824645996f));
+        p = T.MultiplyAdd(p, r, T.Create(1f));
+        return T.AddToExponent(p, shifted);
+    }
+
+    /// <summary>
     /// The hyperbolic tangent of each lane, m / (m + 2) with m = e^(2x) − 1, which keeps the digits of small arguments.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -8,6 +8,8 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
 {
     private float _first;
 
+    public static bool IsOneRegister => false;
+
     public static LanesScalar Zero => default;
 
     public static LanesScalar Create(float value)
@@ -124,6 +126,35 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         for (var i = 0; i < Lanes.Count; i++)
             value[i] = BitConverter.Int32BitsToSingle(((int)value[i] + 127) << 23);
         return value;
+    }
+
+    public static LanesScalar AddToExponent(LanesScalar value, LanesScalar steps)
+    {
+        for (var i = 0; i < Lanes.Count; i++)
+        {
+            var bits = BitConverter.SingleToInt32Bits(value[i]) + (BitConverter.SingleToInt32Bits(steps[i]) << 23);
+            value[i] = BitConverter.Int32BitsToSingle(bits);
+        }
+        return value;
+    }
+
+    public static LanesScalar Select(LanesScalar mask, LanesScalar set, LanesScalar clear)
+    {
+        for (var i = 0; i < Lanes.Count; i++)
+        {
+            var bits = BitConverter.SingleToUInt32Bits(mask[i]);
+            set[i] = BitConverter.UInt32BitsToSingle(
+                (BitConverter.SingleToUInt32Bits(set[i]) & bits) | (BitConverter.SingleToUInt32Bits(clear[i]) & ~bits));
+        }
+        return set;
+    }
+
+    public static bool AnyGreater(LanesScalar left, LanesScalar right)
+    {
+        for (var i = 0; i < Lanes.Count; i++)
+            if (left[i] > right[i])
+                return true;
+        return false;
     }
 
     public static float Sum(LanesScalar value)

@@ -9,6 +9,7 @@ internal static class MatMulKernels
     public static IReadOnlyList<MatMulKernel> All { get; } =
     [
         .. Float<F32Weights>(),
+        .. AssembledHalfMatMul.Kernels,
         .. Float<F16Weights>(),
         .. Float<BF16Weights>(),
         .. Int8<Q4_0Weights>(),
@@ -16,6 +17,8 @@ internal static class MatMulKernels
         .. Int8<Q5_0Weights>(),
         .. Int8<Q5_1Weights>(),
         .. Int8<Q8_0Weights>(),
+        .. Int8<Q2_KWeights>(),
+        .. Int8<Q3_KWeights>(),
         .. Int8<Q4_KWeights>(),
         .. Int8<Q5_KWeights>(),
         .. Int8<Q6_KWeights>(),

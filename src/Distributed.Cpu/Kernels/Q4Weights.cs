@@ -14,7 +14,7 @@ internal readonly unsafe struct Q4_0Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
         Nibbles.Unpack<T>(unit + 2, stride, panel);
     }
 }
@@ -30,7 +30,7 @@ internal readonly unsafe struct Q4_1Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        var both = T.Load(unit, stride);
+        var both = T.LoadFirst(unit, stride);
         T.StoreLowHalves(both, (float*)(panel + WeightPanel.Scales));
         T.StoreLowHalves(both >> 16, (float*)(panel + WeightPanel.Mins(Terms)));
         Nibbles.Unpack<T>(unit + 4, stride, panel);
@@ -51,7 +51,7 @@ internal readonly unsafe struct IQ4_NLWeights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
         Nibbles.UnpackLevels<T>(unit + 2, stride, Pointer(Levels), panel);
     }
 
@@ -73,9 +73,9 @@ internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        var head = T.Load(unit, stride);
+        var head = T.LoadFirst(unit, stride);
         T.StoreLowHalves(head, factors);
-        var lower = T.Load(unit + 4, stride);
+        var lower = T.LoadFirst(unit + 4, stride);
         var block = panel;
         for (var group = 0; group < 8; group++, block += WeightPanel.Bytes(Terms))
         {

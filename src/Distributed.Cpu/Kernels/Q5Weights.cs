@@ -14,7 +14,7 @@ internal readonly unsafe struct Q5_0Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
         Nibbles.UnpackFifth<T>(unit + 6, unit + 2, stride, panel);
     }
 }
@@ -30,7 +30,7 @@ internal readonly unsafe struct Q5_1Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        var both = T.Load(unit, stride);
+        var both = T.LoadFirst(unit, stride);
         T.StoreLowHalves(both, (float*)(panel + WeightPanel.Scales));
         T.StoreLowHalves(both >> 16, (float*)(panel + WeightPanel.Mins(Terms)));
         Nibbles.UnpackFifth<T>(unit + 8, unit + 4, stride, panel);

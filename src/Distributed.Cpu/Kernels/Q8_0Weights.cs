@@ -14,7 +14,7 @@ internal readonly unsafe struct Q8_0Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.Load(unit, stride), (float*)(panel + WeightPanel.Scales));
+        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
         Half<T>(unit + 2, stride, panel);
         Half<T>(unit + 18, stride, panel + 256);
     }
