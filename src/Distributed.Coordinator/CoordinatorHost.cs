@@ -75,7 +75,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Pipeline? pipeline = null;
         try
         {
-            var tokenizer = Tokenizer.FromGguf(model.Metadata);
+            var tokenizer = model.Tokenizer;
             var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
             var silo = await starting;
             var grain = silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
@@ -100,7 +100,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <exception cref="InvalidInputException">The model file has no chat template, or one that is not known.</exception>
     public int[] EncodeChat(IReadOnlyList<ChatMessage> messages)
     {
-        var ids = Tokenizer.Encode(ChatTemplate.FromModel(Model.Metadata).Render(messages), special: true);
+        var ids = Tokenizer.Encode(ChatTemplate.FromModel(Model.Source).Render(messages), special: true);
         // A template may write BOS down itself.
         return Tokenizer is { AddsBos: true, BosId: { } bos } && ids.FirstOrDefault(-1) != bos ? [bos, .. ids] : ids;
     }

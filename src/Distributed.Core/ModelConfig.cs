@@ -8,6 +8,9 @@ public enum RopePairs
 
     /// <summary>Halves: (i, i + n/2).</summary>
     Halves,
+
+    /// <summary>Halves, (i, i + n/2), that are put where neighbours would be, (2i, 2i+1); n is the whole head.</summary>
+    HalvesToNeighbours,
 }
 
 /// <summary>Rotary position embedding (Su et al. 2021) and its scalings for long contexts.</summary>
@@ -32,7 +35,8 @@ public sealed record YarnConfig(float BetaFast = 32, float BetaSlow = 1);
 /// <param name="Count">Experts in a layer.</param>
 /// <param name="PerToken">Experts that each token goes to.</param>
 /// <param name="IntermediateSize">Width of one expert.</param>
-public sealed record ExpertsConfig(int Count, int PerToken, int IntermediateSize);
+/// <param name="OverChosen">The weights of a token's experts add up to 1; else they are those of a softmax over all experts.</param>
+public sealed record ExpertsConfig(int Count, int PerToken, int IntermediateSize, bool OverChosen = true);
 
 /// <summary>The shape of a model: all that a file's metadata says about the forward pass.</summary>
 public sealed record ModelConfig

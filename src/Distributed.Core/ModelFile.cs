@@ -1,34 +1,36 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
-using Distributed.Core.Gguf;
 using Distributed.Core.Tokenization;
 
 namespace Distributed.Core;
 
 /// <summary>
-/// A model that can run: a GGUF file, or a set of them, whose metadata and tensors were checked against its architecture. It is
-/// mapped, not read; opening takes milliseconds whatever its size. Disposing of it unmaps it; its tensors may not be used then.
+/// A model that can run: a <see cref="ModelSource"/> whose metadata and tensors were checked against its architecture. Files are
+/// mapped, not read; opening takes milliseconds whatever their size. Disposing of it unmaps them; its tensors may not be used then.
 /// </summary>
 public sealed class ModelFile : IDisposable
 {
-    private const int HashedTensorBytes = 4096;
-
-    private readonly GgufFile _file;
     private readonly Lazy<byte[]> _hash;
     private readonly Lazy<Tokenizer> _tokenizer;
 
-    private ModelFile(GgufFile file)
+    /// <summary>The model of a source.</summary>
+    /// <param name="source">It is disposed of with the model; when this constructor throws, it is the caller's still.</param>
+    /// <exception cref="InvalidInputException">It is no model this build runs.</exception>
+    public ModelFile(ModelSource source)
     {
-        _file = file;
-        Architecture = Architectures.ByName(file.Metadata.Architecture, file.Metadata.Source);
-        Config = GgufModelConfig.Read(file, Architecture);
-        ModelTensors.Check(Architecture, Config, file.Tensors, file.Path);
+        Source = source;
+        Config = source.ReadConfig();
+        Architecture = Architectures.ByName(Config.Architecture, source.Path);
+        Tensors = source.Tensors;
+        ModelTensors.Check(Architecture, Config, Tensors, source.Path);
         _hash = new Lazy<byte[]>(ComputeHash);
-        _tokenizer = new Lazy<Tokenizer>(() => Tokenizer.FromGguf(file.Metadata));
+        _tokenizer = new Lazy<Tokenizer>(() => Tokenizer.FromVocabulary(source.ReadVocabulary()));
     }
 
+    /// <summary>Where it comes from.</summary>
+    public ModelSource Source { get; }
+
     /// <summary>The path it was opened with; of one of the shards, for a set.</summary>
-    public string Path => _file.Path;
+    public string Path => Source.Path;
 
     /// <summary>What the architecture sets.</summary>
     public Architecture Architecture { get; }
@@ -36,11 +38,8 @@ public sealed class ModelFile : IDisposable
     /// <summary>The model's shape.</summary>
     public ModelConfig Config { get; }
 
-    /// <summary>The key-value pairs of the file.</summary>
-    public GgufMetadata Metadata => _file.Metadata;
-
     /// <summary>The tensors by name, in the file's order.</summary>
-    public IReadOnlyDictionary<string, Tensor> Tensors => _file.Tensors;
+    public IReadOnlyDictionary<string, Tensor> Tensors { get; }
 
     /// <summary>The matrix of the LM head: <c>output.weight</c>, or with tied embeddings <c>token_embd.weight</c>.</summary>
     public Tensor OutputMatrix => Tensors.GetValueOrDefault(TensorNames.Output) ?? Tensors[TensorNames.TokenEmbedding];
@@ -50,48 +49,37 @@ public sealed class ModelFile : IDisposable
     public Tokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>Bytes of all its files.</summary>
-    public long Bytes => _file.Bytes;
+    public long Bytes => Source.Bytes;
 
     /// <summary>
-    /// What tells models apart: SHA-256 over the length and the header of each file and the first 4 KiB of each tensor, 32 bytes.
-    /// It reads a few megabytes even of the largest models, on first use; a change of weights behind the first 4 KiB of every
-    /// tensor escapes it. Do not write to the array.
+    /// What tells models apart: a SHA-256, 32 bytes, made on first use of what <see cref="ModelSource.AppendTo"/> gives. It reads a
+    /// few megabytes even of the largest models, so some changes of weights escape it. Do not write to the array.
     /// </summary>
     public byte[] Hash => _hash.Value;
 
-    /// <summary>Opens a model.</summary>
-    /// <param name="path">A GGUF file; any shard of a set.</param>
+    /// <summary>Opens a model; the path and errors are those of <see cref="ModelSource.Open"/>.</summary>
     /// <exception cref="InvalidInputException">A file is missing, unreadable or broken, or no model this build runs.</exception>
     public static ModelFile Open(string path)
     {
-        var file = GgufFile.Open(path);
+        var source = ModelSource.Open(path);
         try
         {
-            return new ModelFile(file);
+            return new ModelFile(source);
         }
         catch
         {
-            file.Dispose();
+            source.Dispose();
             throw;
         }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => Source.Dispose();
 
-    private unsafe byte[] ComputeHash()
+    private byte[] ComputeHash()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Span<byte> length = stackalloc byte[sizeof(long)];
-        foreach (var shard in _file.Shards)
-        {
-            BinaryPrimitives.WriteInt64LittleEndian(length, shard.Length);
-            hash.AppendData(length);
-            hash.AppendData(shard.HeaderBytes);
-        }
-
-        foreach (var tensor in Tensors.Values)
-            hash.AppendData(new ReadOnlySpan<byte>(tensor.Data, (int)Math.Min(tensor.Bytes, HashedTensorBytes)));
+        Source.AppendTo(hash);
         return hash.GetHashAndReset();
     }
 }

@@ -43,7 +43,7 @@ internal static class ModelTensors
         {
             if (!Trim(tensor.Dimensions).SequenceEqual(Trim(shape)))
                 Fail(tensor.Name, Format(tensor.Dimensions), $"must have the shape {Format(shape)}");
-            else if (IsReadAsItIs(tensor, shape) && tensor.Type != F32.Type)
+            else if (IsFloat32(tensor.Name, shape) && tensor.Type != F32.Type)
                 Fail(tensor.Name, tensor.Type.Name, $"must be {F32.Type}");
         }
 
@@ -54,11 +54,11 @@ internal static class ModelTensors
         }
     }
 
-    // Matrices are multiplied in any type; all else is taken for float32.
-    private static bool IsReadAsItIs(Tensor tensor, long[] shape) =>
+    /// <summary>Whether a tensor must be float32: matrices are multiplied in any type, all else is read as it is.</summary>
+    public static bool IsFloat32(string name, long[] shape) =>
         shape.Length == 1
-        || tensor.Name.EndsWith(".bias", StringComparison.Ordinal)
-        || tensor.Name.EndsWith("_norm.weight", StringComparison.Ordinal);
+        || name.EndsWith(".bias", StringComparison.Ordinal)
+        || name.EndsWith("_norm.weight", StringComparison.Ordinal);
 
     // Files may write out dimensions of 1 at the end.
     private static IEnumerable<long> Trim(IReadOnlyList<long> shape) =>

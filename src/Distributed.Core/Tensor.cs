@@ -1,15 +1,19 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Core;
 
 /// <summary>
 /// A named, read-only array of weights where it lies in a memory-mapped file. The file is not copied; pages come in as they
-/// are touched. It may be used until the file is disposed of.
+/// are touched. It may be used until the file is disposed of. A format that stores weights otherwise than kernels read them has
+/// them made on first use (<see cref="Made"/>), or gathered from several places (<see cref="Stack"/>).
 /// </summary>
 public sealed unsafe class Tensor
 {
     private readonly byte* _data;
-    private readonly object _owner;
+    private readonly object? _owner;
+    private readonly Lazy<byte[]>? _made;
 
     /// <param name="name">The name in the file, e.g. <c>blk.0.attn_q.weight</c>.</param>
     /// <param name="type">The format of its values.</param>
@@ -17,14 +21,22 @@ public sealed unsafe class Tensor
     /// <param name="data">The first byte.</param>
     /// <param name="owner">Whatever must stay alive for <paramref name="data"/> to stay valid.</param>
     public Tensor(string name, QuantType type, IReadOnlyList<long> dimensions, byte* data, object owner)
+        : this(name, type, dimensions)
+    {
+        _data = data;
+        _owner = owner;
+    }
+
+    private Tensor(
+        string name, QuantType type, IReadOnlyList<long> dimensions, Lazy<byte[]>? made = null, IReadOnlyList<Tensor>? parts = null)
     {
         Name = name;
         Type = type;
         Dimensions = dimensions;
         Columns = dimensions[0];
         Rows = dimensions.Skip(1).Aggregate(1L, (product, dimension) => product * dimension);
-        _data = data;
-        _owner = owner;
+        _made = made;
+        Parts = parts ?? [this];
     }
 
     /// <summary>The name in the file.</summary>
@@ -45,14 +57,54 @@ public sealed unsafe class Tensor
     /// <summary>Bytes of all rows.</summary>
     public long Bytes => Type.RowBytes(Columns) * Rows;
 
-    /// <summary>The first byte, for kernels and uploads.</summary>
+    /// <summary>The places that hold its rows, each as many of them, in order: itself alone, unless it is a <see cref="Stack"/>.</summary>
+    public IReadOnlyList<Tensor> Parts { get; }
+
+    /// <summary>Whether its bytes are made on first use (<see cref="Made"/>): memory of the process, not of a file.</summary>
+    public bool IsMade => _made is not null;
+
+    /// <summary>The first byte, for kernels and uploads; all rows follow.</summary>
+    /// <exception cref="InvalidOperationException">They do not: it is a <see cref="Stack"/>. Its <see cref="Parts"/> have data.</exception>
     public byte* Data
     {
         get
         {
+            if (Parts is not [var only])
+                throw new InvalidOperationException($"the rows of {Name} lie in {Parts.Count} places");
+            if (only != this)
+                return only.Data;
             GC.KeepAlive(_owner);
-            return _data;
+            return _made is null ? _data : (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_made.Value));
         }
+    }
+
+    /// <summary>A tensor whose bytes are made on first use, once, and held until nothing refers to it.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="type">The format of its values.</param>
+    /// <param name="dimensions">A row's length first.</param>
+    /// <param name="fill">Fills the bytes, which are zero.</param>
+    public static Tensor Made(string name, QuantType type, IReadOnlyList<long> dimensions, Action<Span<byte>> fill)
+    {
+        Tensor? tensor = null;
+        return tensor = new Tensor(name, type, dimensions, new Lazy<byte[]>(() =>
+        {
+            var bytes = GC.AllocateArray<byte>(checked((int)tensor!.Bytes), pinned: true);
+            fill(bytes);
+            return bytes;
+        }));
+    }
+
+    /// <summary>Matrices of one shape and type, wherever they lie, as one tensor with a dimension more.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="parts">At least one, none of them a stack.</param>
+    public static Tensor Stack(string name, IReadOnlyList<Tensor> parts) =>
+        new(name, parts[0].Type, [.. parts[0].Dimensions, parts.Count], parts: parts);
+
+    /// <summary>The first byte of a row; those behind it in the same one of <see cref="Parts"/> follow.</summary>
+    public byte* RowData(long row)
+    {
+        var rowsOfPart = Rows / Parts.Count;
+        return Parts[(int)(row / rowsOfPart)].Data + (row % rowsOfPart * Type.RowBytes(Columns));
     }
 
     /// <summary>The bytes of one row.</summary>
@@ -61,21 +113,20 @@ public sealed unsafe class Tensor
     {
         ArgumentOutOfRangeException.ThrowIfNegative(row);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, Rows);
-        var bytes = Type.RowBytes(Columns);
-        return new ReadOnlySpan<byte>(_data + (row * bytes), checked((int)bytes));
+        return new ReadOnlySpan<byte>(RowData(row), checked((int)Type.RowBytes(Columns)));
     }
 
     /// <summary>Some rows as a tensor of its own, in the same place.</summary>
     /// <param name="name">The name it gets.</param>
     /// <param name="first">The first row.</param>
-    /// <param name="count">Rows.</param>
+    /// <param name="count">Rows, all in the same one of <see cref="Parts"/>.</param>
     /// <exception cref="ArgumentOutOfRangeException">There are no such rows.</exception>
     public Tensor RowRange(string name, long first, long count)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Rows - first);
-        return new Tensor(name, Type, [Columns, count], _data + (first * Type.RowBytes(Columns)), _owner);
+        return new Tensor(name, Type, [Columns, count], RowData(first), this);
     }
 
     /// <summary>One row as float32.</summary>

@@ -43,8 +43,9 @@ public sealed unsafe partial class CpuBackend : Backend
     public override Weight Load(Tensor tensor)
     {
         var sum = 0;
-        for (var at = 0L; at < tensor.Bytes; at += PageBytes)
-            sum += tensor.Data[at];
+        foreach (var part in tensor.Parts)
+            for (var at = 0L; at < part.Bytes; at += PageBytes)
+                sum += part.Data[at];
         Volatile.Write(ref _touched, sum);
         return new CpuWeight(tensor, MatMulKernels.Find(tensor.Type, _instructions));
     }
@@ -212,7 +213,7 @@ public sealed unsafe partial class CpuBackend : Backend
         return new MatMulTask
         {
             Kernel = weight.Kernel,
-            Weights = weight.Tensor.Data + (firstRow * rowBytes),
+            Weights = weight.Tensor.RowData(firstRow),
             RowBytes = rowBytes,
             Rows = rows,
             Columns = weight.Columns,

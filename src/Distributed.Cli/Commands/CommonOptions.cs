@@ -28,7 +28,7 @@ internal static class CommonOptions
 
     /// <summary>A model file; null for the cluster's model, or the sample model without a cluster.</summary>
     public static Option<string?> Model { get; } =
-        Flag.Text("--model", "FILE", "The model: a GGUF file, or the first of a split set", "-m");
+        Flag.Text("--model", "FILE", "The model: a GGUF file, the first of a split set, or a folder from Hugging Face", "-m");
 
     /// <summary>A cluster file; null for worker processes of the command's own.</summary>
     public static Option<string?> Cluster { get; } = Flag.Text("--cluster", "FILE", "The cluster to use (YAML)", "-c");

@@ -2,14 +2,17 @@ using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Cluster.Config;
 using Distributed.Core;
-using Distributed.Core.Gguf;
 
 namespace Distributed.Cli.Commands;
 
 /// <summary><c>inspect</c>: what is in a model file. One that cannot run is shown as far as it is understood, before the errors.</summary>
 internal sealed class InspectCommand : Command
 {
-    private readonly Argument<string> _model = new("MODEL") { Description = "A GGUF file, or the first of a split set" };
+    private readonly Argument<string> _model = new("MODEL")
+    {
+        Description = "A GGUF file, the first of a split set, or a folder from Hugging Face",
+    };
+
     private readonly Option<bool> _tensors = Flag.Switch("--tensors", "List the tensors");
     private readonly Terminal _terminal;
 
@@ -28,13 +31,15 @@ internal sealed class InspectCommand : Command
 
     private int Run(ParseResult flags)
     {
-        using var file = GgufFile.Open(flags.GetRequiredValue(_model));
+        using var source = ModelSource.Open(flags.GetRequiredValue(_model));
+        IReadOnlyDictionary<string, Tensor> tensors = new Dictionary<string, Tensor>();
         ModelFile? model = null;
         InvalidInputException? error = null;
         try
         {
             // A vocabulary without weights is no model, but no broken one either.
-            model = file.Tensors.Count > 0 ? ModelFile.Open(file.Path) : null;
+            tensors = source.Tensors;
+            model = tensors.Count > 0 ? ModelFile.Open(source.Path) : null;
         }
         catch (InvalidInputException invalid)
         {
@@ -44,7 +49,7 @@ internal sealed class InspectCommand : Command
         using (model)
         {
             var memory = model is null ? null : MemoryOf(flags, model);
-            var report = ModelReport.Create(file, model, memory, flags.GetValue(_tensors));
+            var report = ModelReport.Create(source, tensors.Values, model, memory, flags.GetValue(_tensors));
             if (flags.GetValue(CommonOptions.Json))
                 Json.Write(_terminal.Out, report);
             else

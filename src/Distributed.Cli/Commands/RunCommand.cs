@@ -1,8 +1,8 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Coordinator;
+using Distributed.Core;
 using Distributed.Core.Chat;
-using Distributed.Core.Gguf;
 
 namespace Distributed.Cli.Commands;
 
@@ -63,8 +63,8 @@ internal sealed class RunCommand : Command
     // Before any worker is started: a model without a known template answers bare prompts only.
     private static void CheckTemplate(string path)
     {
-        using var file = GgufFile.Open(path);
-        ChatTemplate.FromModel(file.Metadata);
+        using var source = ModelSource.Open(path);
+        ChatTemplate.FromModel(source);
     }
 
     // What a shell adds to the last line is no part of the prompt.

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text;
 using Distributed.Cli.Output;
 using Distributed.Core;
-using Distributed.Core.Gguf;
 using Distributed.Core.Tokenization;
 
 namespace Distributed.Cli.Commands;
@@ -45,8 +44,8 @@ internal sealed class TokenizeCommand : Command
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        using var file = GgufFile.Open(flags.GetValue(CommonOptions.Model) ?? SampleModel.Path);
-        var tokenizer = Tokenizer.FromGguf(file.Metadata);
+        using var source = ModelSource.Open(flags.GetValue(CommonOptions.Model) ?? SampleModel.Path);
+        var tokenizer = Tokenizer.FromVocabulary(source.ReadVocabulary());
         if (flags.GetValue(_texts) is { } path)
             WriteMany(flags, tokenizer, path);
         else

@@ -1,11 +1,10 @@
 using Distributed.Core;
-using Distributed.Core.Gguf;
 
 namespace Distributed.Cli.Output;
 
 /// <summary>What <c>inspect</c> says of a model file. Sizes are bytes.</summary>
 /// <param name="File">Its path.</param>
-/// <param name="GgufVersion">The version of the format.</param>
+/// <param name="Format">The format in words.</param>
 /// <param name="FileBytes">Its length; of all files of a split set.</param>
 /// <param name="Shards">Files of the set; 1 as a rule.</param>
 /// <param name="Hash">What tells models apart, in hexadecimal; null where the file is no model that runs.</param>
@@ -16,7 +15,7 @@ namespace Distributed.Cli.Output;
 /// <param name="Tensors">The tensors in the file's order; null unless asked for.</param>
 internal sealed record ModelReport(
     string File,
-    int GgufVersion,
+    string Format,
     long FileBytes,
     int Shards,
     string? Hash,
@@ -29,22 +28,24 @@ internal sealed record ModelReport(
     private const int MaxElements = 8;
 
     /// <summary>Looks at a file.</summary>
-    /// <param name="file">The file.</param>
+    /// <param name="source">The file.</param>
+    /// <param name="tensors">Its tensors; empty where they are not understood.</param>
     /// <param name="model">The same file as a model; null where it is none that runs.</param>
     /// <param name="memory">The model's memory; null with <paramref name="model"/>.</param>
     /// <param name="listTensors">List the tensors.</param>
-    public static ModelReport Create(GgufFile file, ModelFile? model, ModelMemory? memory, bool listTensors) => new(
-        file.Path,
-        file.Version,
-        file.Bytes,
-        file.Paths.Count,
+    public static ModelReport Create(
+        ModelSource source, IEnumerable<Tensor> tensors, ModelFile? model, ModelMemory? memory, bool listTensors) => new(
+        source.Path,
+        source.Format,
+        source.Bytes,
+        source.Shards,
         model is null ? null : Convert.ToHexStringLower(model.Hash),
         model?.Config,
         memory,
-        [.. file.Tensors.Values.GroupBy(tensor => tensor.Type).Select(group => new TypeShare(
+        [.. tensors.GroupBy(tensor => tensor.Type).Select(group => new TypeShare(
             group.Key.Name, group.Count(), group.Sum(tensor => tensor.Columns * tensor.Rows), group.Sum(tensor => tensor.Bytes)))],
-        file.Metadata.Keys.ToDictionary(key => key, key => Shorten(file.Metadata.GetValue(key))),
-        listTensors ? [.. file.Tensors.Values.Select(TensorLine.Of)] : null);
+        source.Entries.ToDictionary(entry => entry.Key, entry => Shorten(entry.Value)),
+        listTensors ? [.. tensors.Select(TensorLine.Of)] : null);
 
     private static object Shorten(object value) => value is Array { Length: > MaxElements } array
         ? new LongArray(array.Length, [.. array.Cast<object>().Take(MaxElements)])

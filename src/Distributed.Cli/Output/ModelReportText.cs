@@ -15,7 +15,7 @@ internal static class ModelReportText
         var shards = report.Shards > 1 ? $" in {report.Shards} files" : "";
         console.Section("FILE", Tables.Pairs()
             .Line("path", report.File)
-            .Line("format", $"GGUF version {report.GgufVersion}, {Units.Bytes(report.FileBytes)}{shards}")
+            .Line("format", $"{report.Format}, {Units.Bytes(report.FileBytes)}{shards}")
             .Line("hash", report.Hash ?? "-"));
         if (report.Model is { } model)
             console.Section("MODEL", Shape(model));

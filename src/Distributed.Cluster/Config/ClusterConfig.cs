@@ -12,7 +12,8 @@ public sealed record ClusterConfig
     public const int DefaultContext = 4096;
 
     /// <summary>
-    /// The model file, or the first shard of a split set. A relative path in a cluster file counts from that file's folder.
+    /// The model file, the first shard of a split set, or a folder from Hugging Face. A relative path in a cluster file counts from
+    /// that file's folder.
     /// </summary>
     public required string Model { get; init; }
 

@@ -1,5 +1,4 @@
 using System.Text;
-using Distributed.Core.Gguf;
 
 namespace Distributed.Core.Chat;
 
@@ -37,10 +36,9 @@ public sealed class ChatTemplate
 
     private ChatTemplate(string start, string end) => (_start, _end) = (start, end);
 
-    /// <summary>The template in a model file.</summary>
-    /// <exception cref="InvalidInputException">The file has none, or one that is not ChatML.</exception>
-    public static ChatTemplate FromModel(GgufMetadata metadata) =>
-        Parse(metadata.TryGetString(Key, out var template) ? template : null, metadata.Source);
+    /// <summary>The template of a model.</summary>
+    /// <exception cref="InvalidInputException">It has none, or one that is not ChatML.</exception>
+    public static ChatTemplate FromModel(ModelSource model) => Parse(model.ChatTemplate, model.Path);
 
     /// <summary>Recognises a template.</summary>
     /// <param name="template">Jinja source; null where a model has none.</param>

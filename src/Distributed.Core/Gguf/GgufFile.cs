@@ -1,3 +1,7 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using Distributed.Core.Tokenization;
+
 namespace Distributed.Core.Gguf;
 
 /// <summary>
@@ -6,14 +10,17 @@ namespace Distributed.Core.Gguf;
 /// length, offset and type is checked before <see cref="Open"/> returns. Disposing of it unmaps the file; neither metadata nor
 /// tensors may be used after that.
 /// </summary>
-public sealed class GgufFile : IDisposable
+public sealed class GgufFile : ModelSource
 {
+    private const int HashedTensorBytes = 4096;
+
+    private readonly IReadOnlyList<GgufShard> _shards;
     private readonly OrderedDictionary<string, Tensor> _tensors = [];
 
     private GgufFile(string path, IReadOnlyList<GgufShard> shards)
     {
         Path = path;
-        Shards = shards;
+        _shards = shards;
         foreach (var shard in shards)
             foreach (var tensor in shard.Tensors)
                 if (!_tensors.TryAdd(tensor.Name, tensor))
@@ -22,29 +29,39 @@ public sealed class GgufFile : IDisposable
     }
 
     /// <summary>The path it was opened with; of one of the shards, for a set.</summary>
-    public string Path { get; }
+    public override string Path { get; }
+
+    /// <inheritdoc/>
+    public override string Format => $"GGUF version {Version}";
 
     /// <summary>The metadata: that of the first shard, for a set.</summary>
-    public GgufMetadata Metadata => Shards[0].Header.Metadata;
+    public GgufMetadata Metadata => _shards[0].Header.Metadata;
+
+    /// <inheritdoc/>
+    public override IEnumerable<KeyValuePair<string, object>> Entries =>
+        Metadata.Keys.Select(key => KeyValuePair.Create(key, Metadata.GetValue(key)));
 
     /// <summary>The tensors by name, in the file's order.</summary>
-    public IReadOnlyDictionary<string, Tensor> Tensors => _tensors;
+    public override IReadOnlyDictionary<string, Tensor> Tensors => _tensors;
 
     /// <summary>The version of the format.</summary>
-    public int Version => (int)Shards[0].Header.Version;
+    public int Version => (int)_shards[0].Header.Version;
 
     /// <summary>The paths of all files of the set, in order; one, as a rule.</summary>
-    public IReadOnlyList<string> Paths => [.. Shards.Select(shard => shard.Path)];
+    public IReadOnlyList<string> Paths => [.. _shards.Select(shard => shard.Path)];
+
+    /// <inheritdoc/>
+    public override int Shards => _shards.Count;
 
     /// <summary>Bytes of all files.</summary>
-    public long Bytes => Shards.Sum(shard => shard.Length);
+    public override long Bytes => _shards.Sum(shard => shard.Length);
 
-    /// <summary>The files of the set, in order.</summary>
-    internal IReadOnlyList<GgufShard> Shards { get; }
+    /// <inheritdoc/>
+    public override string? ChatTemplate => Metadata.TryGetString("tokenizer.chat_template", out var template) ? template : null;
 
     /// <summary>Maps a file, and the whole set when it is a shard of one.</summary>
     /// <exception cref="InvalidInputException">A file is missing or unreadable, or breaks a rule of the format.</exception>
-    public static GgufFile Open(string path)
+    public static new GgufFile Open(string path)
     {
         var shards = new List<GgufShard>();
         try
@@ -62,9 +79,33 @@ public sealed class GgufFile : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override ModelConfig ReadConfig() => GgufModelConfig.Read(this);
+
+    /// <inheritdoc/>
+    public override Vocabulary ReadVocabulary() => GgufVocabulary.Read(Metadata);
+
+    /// <summary>
+    /// The length and the header of each file and the first 4 KiB of each tensor. A change of weights behind the first 4 KiB of
+    /// every tensor escapes it.
+    /// </summary>
+    public override unsafe void AppendTo(IncrementalHash hash)
     {
-        foreach (var shard in Shards)
+        Span<byte> length = stackalloc byte[sizeof(long)];
+        foreach (var shard in _shards)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(length, shard.Length);
+            hash.AppendData(length);
+            hash.AppendData(shard.HeaderBytes);
+        }
+
+        foreach (var tensor in Tensors.Values)
+            hash.AppendData(new ReadOnlySpan<byte>(tensor.Data, (int)Math.Min(tensor.Bytes, HashedTensorBytes)));
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        foreach (var shard in _shards)
             shard.Dispose();
     }
 }

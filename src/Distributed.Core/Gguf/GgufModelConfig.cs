@@ -1,21 +1,11 @@
 using System.Globalization;
-using Distributed.Core.Tokenization;
+using static Distributed.Core.ModelLimits;
 
 namespace Distributed.Core.Gguf;
 
 /// <summary>Reads the shape of a model from the metadata of its file, and reports everything that is wrong with it at once.</summary>
 internal sealed class GgufModelConfig
 {
-    // Far above any real model, and low enough that products of two fit an int and of three a long.
-    private const int MaxLayers = 1024;
-    private const int MaxWidth = 1 << 18;
-    private const int MaxHeads = 1 << 12;
-    private const int MaxVocab = Vocabulary.MaxTokens;
-    private const int MaxContext = 1 << 28;
-    private const int MaxExperts = 1 << 12;
-    private const float MaxTheta = 1e12f;
-    private const float MaxFactor = 1e6f;
-
     private readonly GgufMetadata _metadata;
     private readonly List<InputError> _errors = [];
 
@@ -23,8 +13,8 @@ internal sealed class GgufModelConfig
 
     /// <summary>The shape of a model.</summary>
     /// <exception cref="InvalidInputException">The architecture is not known, or a value is missing or breaks a rule.</exception>
-    public static ModelConfig Read(GgufFile file, Architecture architecture) =>
-        new GgufModelConfig(file.Metadata).Read(architecture, file.Tensors.GetValueOrDefault(TensorNames.TokenEmbedding), file.Path);
+    public static ModelConfig Read(GgufFile file) => new GgufModelConfig(file.Metadata).Read(
+        Architectures.ByName(file.Metadata.Architecture, file.Path), file.Tensors.GetValueOrDefault(TensorNames.TokenEmbedding), file.Path);
 
     private ModelConfig Read(Architecture architecture, Tensor? embedding, string path)
     {

@@ -14,6 +14,7 @@ internal sealed partial class ByteLevelBpe : Tokenizer
     public const string Model = "gpt2";
 
     private readonly PreTokenizer _words;
+    private readonly bool _takesWholeTokens;
     private readonly BpeMerges _merges;
     private readonly int[] _byteIds = new int[256];
 
@@ -28,6 +29,7 @@ internal sealed partial class ByteLevelBpe : Tokenizer
         : base(vocabulary, words.HasNoBos ? null : vocabulary.BosId, vocabulary.EosId, words.AddsBos)
     {
         _words = words;
+        _takesWholeTokens = vocabulary.TakesWholeTokens ?? words.TakesWholeTokens;
         _merges = new BpeMerges(vocabulary, Ids);
         for (var b = 0; b < _byteIds.Length; b++)
             _byteIds[b] = Ids.GetValueOrDefault($"{ByteAlphabet.CharOf((byte)b)}", BpeMerges.NoToken);
@@ -63,7 +65,7 @@ internal sealed partial class ByteLevelBpe : Tokenizer
                 bytes = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(word.Length));
             }
             var utf8 = bytes.AsSpan(0, Encoding.UTF8.GetBytes(word, bytes));
-            if (_words.TakesWholeTokens && FindWhole(utf8) is { } whole)
+            if (_takesWholeTokens && FindWhole(utf8) is { } whole)
                 ids.Add(whole);
             else
                 merging.Encode(utf8, _byteIds, ids);

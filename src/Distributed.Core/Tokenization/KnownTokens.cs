@@ -49,6 +49,7 @@ internal static class KnownTokens
         foreach (var id in new[] { eosId, vocabulary.EotId, vocabulary.EomId })
             if (id is { } known)
                 ends.Add(known);
+        ends.UnionWith(vocabulary.EndIds);
         return ends;
     }
 }

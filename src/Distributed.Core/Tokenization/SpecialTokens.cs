@@ -40,7 +40,8 @@ internal sealed class SpecialTokens
                 vocabulary.Tokens[id],
                 id,
                 Encoding.UTF8.GetByteCount(vocabulary.Tokens[id]),
-                isPhi3 && vocabulary.Tokens[id] is not ("<s>" or "<unk>" or "<|endoftext|>"))));
+                vocabulary.StripsRight?.Contains(id)
+                    ?? (isPhi3 && vocabulary.Tokens[id] is not ("<s>" or "<unk>" or "<|endoftext|>")))));
     }
 
     /// <summary>Cuts a text at its special tokens; swallowed white space is in no piece.</summary>

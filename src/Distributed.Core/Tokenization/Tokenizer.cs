@@ -1,5 +1,4 @@
 using System.Text;
-using Distributed.Core.Gguf;
 
 namespace Distributed.Core.Tokenization;
 
@@ -62,10 +61,6 @@ public abstract class Tokenizer
 
     /// <summary>Tokens, as the file writes them, to ids.</summary>
     private protected Dictionary<string, int> Ids { get; }
-
-    /// <summary>The tokenizer of a model file.</summary>
-    /// <exception cref="InvalidInputException">A key is missing, or a value breaks a rule; all that do are listed.</exception>
-    public static Tokenizer FromGguf(GgufMetadata metadata) => FromVocabulary(GgufVocabulary.Read(metadata));
 
     /// <summary>The tokenizer of a vocabulary.</summary>
     /// <exception cref="InvalidInputException">Its algorithm or its way of cutting is not known, or it breaks a rule.</exception>

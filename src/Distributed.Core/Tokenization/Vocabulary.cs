@@ -45,6 +45,15 @@ public sealed record Vocabulary
     /// <summary>End of message; null where there is none.</summary>
     public int? EomId { get; init; }
 
+    /// <summary>More tokens at which generation stops; empty for none.</summary>
+    public IReadOnlyList<int> EndIds { get; init; } = [];
+
+    /// <summary>Special tokens that swallow the white space behind them; null leaves it to the model's name.</summary>
+    public IReadOnlySet<int>? StripsRight { get; init; }
+
+    /// <summary>Whether a word that is a token is taken whole, whatever the merges say; null leaves it to <see cref="Pre"/>.</summary>
+    public bool? TakesWholeTokens { get; init; }
+
     /// <summary>What stands for text that cannot be written; null where there is none.</summary>
     public int? UnknownId { get; init; }
 

@@ -19,8 +19,10 @@ internal static unsafe class Rope
         {
             if (pairs == RopePairs.Neighbours)
                 Neighbours(row, cos, sin, half);
-            else
+            else if (pairs == RopePairs.Halves)
                 Halves(row, cos, sin, half);
+            else
+                HalvesToNeighbours(row, cos, sin, half);
         }
     }
 
@@ -41,6 +43,18 @@ internal static unsafe class Rope
             var (a, b) = (head[i], head[i + half]);
             head[i] = (a * cos[i]) - (b * sin[i]);
             head[i + half] = (a * sin[i]) + (b * cos[i]);
+        }
+    }
+
+    private static void HalvesToNeighbours(float* head, float* cos, float* sin, int half)
+    {
+        var halves = stackalloc float[2 * half];
+        new ReadOnlySpan<float>(head, 2 * half).CopyTo(new Span<float>(halves, 2 * half));
+        for (var i = 0; i < half; i++)
+        {
+            var (a, b) = (halves[i], halves[i + half]);
+            head[2 * i] = (a * cos[i]) - (b * sin[i]);
+            head[(2 * i) + 1] = (a * sin[i]) + (b * cos[i]);
         }
     }
 }

@@ -21,7 +21,8 @@ internal static class Gemma2Model
         var angles = new RotaryAngles(weights);
         var window = config.SlidingWindow ?? DefaultWindow;
         // The largest divides by the root of what a head would have if all heads together were as wide as the hidden state.
-        float? scale = config.NumLayers == LayersOf27B ? 1 / MathF.Sqrt((float)config.HiddenSize / config.NumHeads) : null;
+        var scale = config.AttentionScale
+            ?? (config.NumLayers == LayersOf27B ? 1 / MathF.Sqrt((float)config.HiddenSize / config.NumHeads) : null);
         return new Model(
             weights,
             embedding: () => new Embedding(weights, MathF.Sqrt(config.HiddenSize)),

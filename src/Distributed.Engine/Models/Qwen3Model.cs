@@ -21,9 +21,9 @@ internal static class Qwen3Model
             [
                 new Attention(
                     weights, layer, weights.RmsNorm(layer, "attn_norm"), angles, headNorm: name => weights.RmsNorm(layer, name)),
-                weights.Config.Experts is null
-                    ? new FeedForward(weights, layer, weights.RmsNorm(layer, "ffn_norm"))
-                    : new Experts(weights, layer, weights.RmsNorm(layer, "ffn_norm")),
+                weights.Config.Experts is { } experts
+                    ? new Experts(weights, layer, weights.RmsNorm(layer, "ffn_norm"), overChosen: experts.OverChosen)
+                    : new FeedForward(weights, layer, weights.RmsNorm(layer, "ffn_norm")),
             ],
             head: () => new LmHead(weights, weights.RmsNorm(TensorNames.OutputNorm)));
     }

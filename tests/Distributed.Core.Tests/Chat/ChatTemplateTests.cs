@@ -18,7 +18,7 @@ public sealed class ChatTemplateTests
     public void Template_of_the_sample_model_renders_ChatML()
     {
         using var file = GgufFile.Open(Repository.SampleModel);
-        var template = ChatTemplate.FromModel(file.Metadata);
+        var template = ChatTemplate.FromModel(file);
         Assert.Equal(
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is a KV cache?<|im_end|>\n<|im_start|>assistant\n",
             template.Render(Chat));
@@ -72,7 +72,7 @@ public sealed class ChatTemplateTests
     public void Missing_template_is_refused_and_the_error_names_raw()
     {
         using var file = GgufFile.Open(Golden.Path("tokenizers/crossing.gguf"));
-        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => ChatTemplate.FromModel(file.Metadata)).Errors);
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => ChatTemplate.FromModel(file)).Errors);
         Assert.Null(error.Value);
         Assert.Contains("--raw", error.Rule, StringComparison.Ordinal);
     }

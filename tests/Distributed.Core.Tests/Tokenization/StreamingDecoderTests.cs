@@ -59,6 +59,6 @@ public sealed class StreamingDecoderTests
     private static Tokenizer Open(string path)
     {
         using var file = GgufFile.Open(path);
-        return Tokenizer.FromGguf(file.Metadata);
+        return Tokenizer.FromVocabulary(file.ReadVocabulary());
     }
 }

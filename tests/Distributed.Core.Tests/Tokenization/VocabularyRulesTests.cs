@@ -40,7 +40,7 @@ public sealed class VocabularyRulesTests
         using var file = GgufFile.Open(folder.Path("model.gguf"));
 
         var allocated = GC.GetAllocatedBytesForCurrentThread();
-        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => Tokenizer.FromGguf(file.Metadata)).Errors);
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => Tokenizer.FromVocabulary(file.ReadVocabulary())).Errors);
 
         Assert.Equal(("tokenizer.ggml.tokens", "an array of 1048577", "must have at most 1048576 tokens"), (error.Key, error.Value, error.Rule));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - allocated, 0, 1 << 20);
@@ -122,7 +122,7 @@ public sealed class VocabularyRulesTests
             writer.Write(path);
         }
         using var file = GgufFile.Open(path);
-        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => Tokenizer.FromGguf(file.Metadata)).Errors);
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => Tokenizer.FromVocabulary(file.ReadVocabulary())).Errors);
         Assert.Equal((key, null), (error.Key, error.Value));
     }
 

@@ -12,6 +12,8 @@ public abstract class ElementwiseTests : OpTests
     [InlineData(RopePairs.Halves, 64, 32)]
     [InlineData(RopePairs.Neighbours, 20, 10)]
     [InlineData(RopePairs.Halves, 48, 12)]
+    [InlineData(RopePairs.HalvesToNeighbours, 64, 32)]
+    [InlineData(RopePairs.HalvesToNeighbours, 20, 10)]
     public void Rope_turns_each_pair_by_its_angle(RopePairs pairs, int headDim, int half) => OnEach(backend =>
     {
         const int Rows = 9;
@@ -31,8 +33,9 @@ public abstract class ElementwiseTests : OpTests
                 var angle = angles[(head / Heads * half) + i];
                 var a = (head * headDim) + (pairs == RopePairs.Neighbours ? 2 * i : i);
                 var b = a + (pairs == RopePairs.Neighbours ? 1 : half);
-                expected[a] = (input[a] * Math.Cos(angle)) - (input[b] * Math.Sin(angle));
-                expected[b] = (input[a] * Math.Sin(angle)) + (input[b] * Math.Cos(angle));
+                var (first, second) = pairs == RopePairs.HalvesToNeighbours ? (a + i, a + i + 1) : (a, b);
+                expected[first] = (input[a] * Math.Cos(angle)) - (input[b] * Math.Sin(angle));
+                expected[second] = (input[a] * Math.Sin(angle)) + (input[b] * Math.Cos(angle));
             }
         }
         AssertNear(expected, 2e-6, Download(backend, heads, Rows), $"{backend.Device} {pairs} {headDim}");
