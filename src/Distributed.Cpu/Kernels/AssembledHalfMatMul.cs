@@ -23,6 +23,10 @@ internal sealed unsafe class AssembledHalfMatMul : FloatMatMul<F16Weights, Lanes
     public static IReadOnlyList<MatMulKernel> Kernels { get; } = Create();
 
     /// <inheritdoc/>
+    protected override delegate*<in MatMulTask, byte*, int, int, float*, void> Converter =>
+        AssembledHalves.ToSingles is null ? base.Converter : &Convert;
+
+    /// <inheritdoc/>
     protected override void FourRows(in MatMulTask task, int row, int token)
     {
         if (task.Columns < Lanes.Count)
@@ -47,6 +51,9 @@ internal sealed unsafe class AssembledHalfMatMul : FloatMatMul<F16Weights, Lanes
             task.Write(token, row + i, FloatTiles<Lanes512>.AddRest(task, work.Weights + (i * task.RowBytes), x, sum));
         }
     }
+
+    private static void Convert(in MatMulTask task, byte* row, int column, int count, float* target) =>
+        AssembledHalves.ToSingles((ushort*)row + column, target, count);
 
     private static IReadOnlyList<MatMulKernel> Create()
     {

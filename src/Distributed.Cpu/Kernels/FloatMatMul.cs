@@ -48,11 +48,14 @@ internal unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : MatMulKe
     /// <summary>With fewer tokens, converting weights into a buffer costs more than it saves.</summary>
     private const int ManyTokens = 3;
 
+    /// <summary>Makes some columns of a row float32; see <see cref="FloatTiles{T}.Run"/>.</summary>
+    protected virtual delegate*<in MatMulTask, byte*, int, int, float*, void> Converter => &Convert;
+
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
         if (task.Tokens >= ManyTokens)
         {
-            FloatTiles<T>.Run(task, firstRow, endRow, &Convert);
+            FloatTiles<T>.Run(task, firstRow, endRow, Converter);
             return;
         }
         for (var token = 0; token < task.Tokens; token++)
