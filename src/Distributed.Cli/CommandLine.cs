@@ -51,5 +51,6 @@ internal static class CommandLine
         new LogitsCommand(),
         new QuantizeCommand(terminal),
         new PerplexityCommand(terminal),
+        new BenchCommand(terminal),
     };
 }

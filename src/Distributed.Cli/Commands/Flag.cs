@@ -57,6 +57,18 @@ internal static class Flag
             return rule;
         }, alias);
 
+    /// <summary>Whole numbers, separated by commas; null when the flag is absent.</summary>
+    public static Option<int[]?> Wholes(string name, string description, int from, int to, string? alias = null) =>
+        Create(name, "N[,N…]", description, (string text, out int[]? values) =>
+        {
+            var words = text.Split(',', StringSplitOptions.TrimEntries);
+            values = new int[words.Length];
+            for (var i = 0; i < words.Length; i++)
+                if (ReadWhole(words[i], from, to, out values[i]) is not null)
+                    return $"must be whole numbers from {from} to {to}, separated by commas";
+            return null;
+        }, alias);
+
     /// <summary>A number; null when the flag is absent.</summary>
     /// <param name="name">With its dashes.</param>
     /// <param name="description">For the help.</param>

@@ -20,6 +20,9 @@ internal static class Json
     /// <summary>Writes a document over many lines, for people as well as for programs.</summary>
     public static void Write<T>(TextWriter writer, T value) => writer.WriteLine(JsonSerializer.Serialize(value, Indented));
 
+    /// <summary>Reads what <see cref="WriteLine"/> has written.</summary>
+    public static T Read<T>(string document) => JsonSerializer.Deserialize<T>(document, Compact)!;
+
     /// <summary>Writes a document on one line.</summary>
     public static void WriteLine<T>(TextWriter writer, T value) => writer.WriteLine(JsonSerializer.Serialize(value, Compact));
 }

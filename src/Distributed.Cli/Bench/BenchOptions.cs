@@ -1,0 +1,50 @@
+using Distributed.Cluster.Config;
+using Distributed.Core;
+
+namespace Distributed.Cli.Bench;
+
+/// <summary>What to time, and how.</summary>
+/// <param name="Tests">The tests; at least one.</param>
+/// <param name="Threads">Numbers of threads; all tests run with each.</param>
+/// <param name="Repeats">Timed runs of each test.</param>
+/// <param name="Batch">The most tokens in a step.</param>
+/// <param name="Workers">Worker processes; 0 for none.</param>
+/// <param name="KvType">The format of the KV cache.</param>
+internal sealed record BenchOptions(IReadOnlyList<BenchTest> Tests, int[] Threads, int Repeats, int Batch, int Workers, KvType KvType)
+{
+    /// <summary>The most sequences side by side.</summary>
+    public int Sequences => Tests.Max(test => test.Sequences);
+
+    /// <summary>The longest sequence, in tokens.</summary>
+    public int Context => Tests.Max(test => test.Depth + test.Tokens);
+
+    // Room for no more tokens than any step has.
+    private int StepTokens => Math.Max(
+        Sequences, Math.Min(Batch, Tests.Max(test => Math.Max(test.Depth, test.Kind == TestKind.Prefill ? test.Tokens : 1))));
+
+    /// <summary>All layers of a model as one stage.</summary>
+    /// <exception cref="InvalidInputException">A step of so many tokens, or the KV type, does not go with the model.</exception>
+    public StageSpec Stage(ModelConfig config)
+    {
+        var errors = new List<InputError>();
+        if (StepTokens > StageBuffers.MaxTokens(config))
+            errors.Add(new InputError("--batch", $"{StepTokens}", $"must be at most {StageBuffers.MaxTokens(config)} with {config.Name}"));
+        if (KvType.Error(config.HeadDim) is { } error)
+            errors.Add(error with { Key = "--kv-type" });
+        return errors.Count > 0
+            ? throw new InvalidInputException(errors)
+            : new StageSpec(
+                0, config.NumLayers, HasEmbedding: true, HasHead: true, StepTokens, KvType,
+                Tests.Max(test => test.Sequences * StageSpec.BlocksFor(test.Depth + test.Tokens)), Context);
+    }
+
+    /// <summary>The same for workers, which are not in it yet.</summary>
+    public ClusterConfig Cluster(ModelFile model) => new()
+    {
+        Model = model.Path,
+        Context = Context,
+        Sequences = Sequences,
+        MaxBatchTokens = StepTokens,
+        KvType = KvType,
+    };
+}

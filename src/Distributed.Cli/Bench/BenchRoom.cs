@@ -1,0 +1,30 @@
+using Distributed.Cli.Output;
+using Distributed.Core;
+using Distributed.Cpu;
+using Distributed.Worker;
+
+namespace Distributed.Cli.Bench;
+
+/// <summary>Whether a bench fits into the memory that is free, asked before anything is made or loaded.</summary>
+internal static class BenchRoom
+{
+    /// <summary>The rule that is broken, with the numbers; null when it fits.</summary>
+    /// <param name="config">The model's shape.</param>
+    /// <param name="weights">Bytes of all weights.</param>
+    /// <param name="options">The tests; null when weights are made and nothing else.</param>
+    /// <exception cref="InvalidInputException">The tests do not go with the model.</exception>
+    public static string? Error(ModelConfig config, long weights, BenchOptions? options)
+    {
+        var free = HostMachine.AvailableMemory();
+        if (options is null)
+            return weights <= free ? null : $"needs {Units.Bytes(weights)}, but {Units.Bytes(free)} of memory are free";
+        var spec = options.Stage(config);
+        var buffers = StageBuffers.For(config, spec);
+        var (kv, scratch) = (StageMemoryForecast.KvBytes(config, spec), buffers.Bytes + buffers.InputScratchBytes);
+        var needed = weights + kv + scratch + PeakRates.DefaultBufferBytes;
+        return needed <= free
+            ? null
+            : $"needs {Units.Bytes(needed)} (weights {Units.Bytes(weights)}, KV cache {Units.Bytes(kv)}, scratch {Units.Bytes(scratch)}, "
+                + $"to measure bandwidth {Units.Bytes(PeakRates.DefaultBufferBytes)}), but {Units.Bytes(free)} of memory are free";
+    }
+}
