@@ -73,7 +73,9 @@ internal readonly struct MatMulWork : IParallelWork
         foreach (ref var task in tasks.AsSpan(0, count))
         {
             var rows = Math.Min(Math.Max(size / task.PerRow, Math.Min(ManyRows, task.Rows / (threads * ChunksPerThread))), task.Rows);
-            task.ChunkRows = (int)Math.Max(1, (rows + MatMulKernel.RowStep - 1) / MatMulKernel.RowStep) * MatMulKernel.RowStep;
+            // An odd number of steps: rows that lie a step's multiple apart would else often share their place in the caches.
+            var steps = (rows + MatMulKernel.RowStep - 1) / MatMulKernel.RowStep;
+            task.ChunkRows = (int)(Math.Max(0, steps - 1) | 1) * MatMulKernel.RowStep;
             Chunks += task.Chunks;
         }
     }

@@ -87,6 +87,12 @@ internal readonly unsafe struct ByteLanes128(Vector128<uint> a, Vector128<uint> 
         Lanes128.Half(value._d & mask).Store(target + 12);
     }
 
+    public static void ToSingles(ushort* source, float* target, int count)
+    {
+        for (var i = 0; i < count; i += Lanes.Count)
+            Lanes128.Store(Lanes128.LoadHalf(source + i), target + i);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScales(ByteLanes128 value, int index, int offset, float* factors, float* target)
     {

@@ -68,6 +68,12 @@ internal readonly unsafe struct ByteLanes256(Vector256<uint> low, Vector256<uint
         Lanes256.Half(value._high & mask).Store(target + 8);
     }
 
+    public static void ToSingles(ushort* source, float* target, int count)
+    {
+        for (var i = 0; i < count; i += Lanes.Count)
+            Lanes256.Store(Lanes256.LoadHalf(source + i), target + i);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScales(ByteLanes256 value, int index, int offset, float* factors, float* target)
     {

@@ -74,6 +74,17 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes512 value, float* target) => Lanes512.Half(value._v & Vector512.Create(0xFFFFu)).Store(target);
 
+    public static void ToSingles(ushort* source, float* target, int count)
+    {
+        if (AssembledHalves.ToSingles is not null)
+        {
+            AssembledHalves.ToSingles(source, target, count);
+            return;
+        }
+        for (var i = 0; i < count; i += Lanes.Count)
+            Lanes512.Store(Lanes512.LoadHalf(source + i), target + i);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScales(ByteLanes512 value, int index, int offset, float* factors, float* target)
     {

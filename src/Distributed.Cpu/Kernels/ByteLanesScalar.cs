@@ -89,6 +89,12 @@ internal unsafe struct ByteLanesScalar : IByteLanes<ByteLanesScalar>
             target[i] = Halves.ToSingle((ushort)value[i]);
     }
 
+    public static void ToSingles(ushort* source, float* target, int count)
+    {
+        for (var i = 0; i < count; i += Lanes.Count)
+            LanesScalar.Store(LanesScalar.LoadHalf(source + i), target + i);
+    }
+
     public static void StoreScales(ByteLanesScalar value, int index, int offset, float* factors, float* target)
     {
         for (var i = 0; i < Lanes.Count; i++)

@@ -51,6 +51,12 @@ internal unsafe interface IByteLanes<T>
     /// <summary>The lower two bytes of each lane, an IEEE half, as float32 [16].</summary>
     static abstract void StoreLowHalves(T value, float* target);
 
+    /// <summary>IEEE halves as float32.</summary>
+    /// <param name="source">The halves.</param>
+    /// <param name="target">Room for as many.</param>
+    /// <param name="count">A multiple of sixteen.</param>
+    static abstract void ToSingles(ushort* source, float* target, int count);
+
     /// <summary>target[lane] = (byte <paramref name="index"/> of the lane − <paramref name="offset"/>) × factors[lane].</summary>
     static abstract void StoreScales(T value, int index, int offset, float* factors, float* target);
 }

@@ -8,8 +8,11 @@ namespace Distributed.Cpu.Kernels;
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct PanelTask
 {
-    /// <summary>The panel's first block.</summary>
-    public byte* Panel;
+    /// <summary>The panel's numbers from the first block on.</summary>
+    public byte* Numbers;
+
+    /// <summary>The panel's factors from the first block on.</summary>
+    public float* Factors;
 
     /// <summary>[blocks][tokens of the input][32]</summary>
     public sbyte* Values;
@@ -58,6 +61,9 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
 
     private const int CacheLine = 64;
 
+    /// <summary>How far ahead in its row weights are fetched.</summary>
+    private const int BytesAhead = 320;
+
     /// <summary>With more tokens, each writes to a line of its own that is fetched before it is needed.</summary>
     private const int FewTokens = 8;
 
@@ -67,9 +73,27 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
     /// <inheritdoc/>
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
+        var row = firstRow;
+        if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
+        {
+            // A panel's rows are far apart: each is a stream of its own through memory, which the next panel continues. The processor
+            // fetches such streams ahead by itself, and sixteen of them are faster than one.
+            var step = (endRow - firstRow) / WeightPanel.Rows;
+            for (var i = 0; i < step; i++)
+                Tile(task, row + i, step, 0, WeightPanel.Rows, 0, task.Tokens);
+            row += step * WeightPanel.Rows;
+        }
         for (var token = 0; token < task.Tokens; token += TokenTile)
-            for (var row = firstRow; row < endRow; row += task.Rows < WeightPanel.Rows ? 1 : WeightPanel.Rows)
-                Tile(task, row, endRow, token, Math.Min(TokenTile, task.Tokens - token));
+            for (var first = row; first < endRow;)
+            {
+                // A panel past the end begins earlier and leaves out the rows it did not come for. Of fewer rows than a panel has,
+                // each is taken alone, as all of its rows.
+                var rows = task.Rows < WeightPanel.Rows ? 1 : Math.Min(WeightPanel.Rows, endRow - first);
+                var skipped = task.Rows < WeightPanel.Rows ? 0 : Math.Max(0, first + WeightPanel.Rows - task.Rows);
+                var tokens = Math.Min(TokenTile, task.Tokens - token);
+                Tile(task, first - skipped, task.Rows < WeightPanel.Rows ? 0 : 1, skipped, rows, token, tokens);
+                first += rows;
+            }
     }
 
     /// <summary>Adds the products of a panel's blocks to the sums.</summary>
@@ -77,17 +101,16 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Tile(in MatMulTask task, int row, int endRow, int firstToken, int tokens)
+    private void Tile(in MatMulTask task, int row, int rowStep, int skipped, int rows, int firstToken, int tokens)
     {
-        // A panel past the end begins earlier and leaves out the rows it did not come for. Of fewer rows than a panel has, each is
-        // taken alone, as all of its rows.
-        var few = task.Rows < WeightPanel.Rows;
-        var stride = few ? 0 : task.RowBytes;
-        var first = few ? row : Math.Min(row, task.Rows - WeightPanel.Rows);
-        var unit = task.Weights + (first * task.RowBytes);
-        var blockBytes = WeightPanel.Bytes(TWeights.Terms);
-        var memory = stackalloc byte[(PanelColumns / WeightPanel.BlockColumns * WeightPanel.MostBytes) + CacheLine];
-        var panel = memory + (-(nint)memory & (CacheLine - 1));
+        var stride = rowStep * task.RowBytes;
+        var unit = task.Weights + (row * task.RowBytes);
+        const int blocks = PanelColumns / WeightPanel.BlockColumns;
+        var memory = stackalloc byte[(blocks * WeightPanel.BlockBytes) + CacheLine];
+        var factors = stackalloc float[blocks * WeightPanel.MostVectors * WeightPanel.Rows];
+        var halves = stackalloc ushort[blocks * 2 * WeightPanel.Rows];
+        var scratch = stackalloc float[2 * WeightPanel.Rows];
+        var panel = new WeightPanel(memory + (-(nint)memory & (CacheLine - 1)), factors, halves, scratch);
         var sumMemory = stackalloc byte[(TokenTile * WeightPanel.VectorBytes) + CacheLine];
         var sums = (float*)(sumMemory + (-(nint)sumMemory & (CacheLine - 1)));
         new Span<float>(sums, tokens * WeightPanel.Rows).Clear();
@@ -95,29 +118,29 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
         if (Sse.IsSupported && tokens > FewTokens)
             for (var token = 0; token < tokens; token++)
                 Sse.Prefetch1(task.Output + ((long)(firstToken + token) * task.OutputStride) + row);
-        var factors = stackalloc float[2 * WeightPanel.Rows];
-
-        var ahead = unit + (WeightPanel.Rows * stride);
-        var aheadEnd = ahead;
+        var ahead = unit;
         for (var column = 0; column < task.Columns; column += PanelColumns)
         {
             var end = Math.Min(task.Columns, column + PanelColumns);
-            var target = panel;
+            var part = 0;
             for (var at = column; at < end; at += TWeights.Type.BlockLength, unit += TWeights.Type.BlockBytes)
             {
-                // Sixteen rows at once are more streams than the processor follows by itself, so the next panel is fetched meanwhile.
-                aheadEnd += WeightPanel.Rows * TWeights.Type.BlockBytes;
+                // What the processor fetches ahead of sixteen streams by itself comes late.
                 if (Sse.IsSupported)
-                    for (; ahead < aheadEnd; ahead += CacheLine)
-                        Sse.Prefetch1(ahead);
-                TWeights.Unpack<TBytes>(unit, stride, factors, target);
-                target += TWeights.Type.BlockLength / WeightPanel.BlockColumns * blockBytes;
+                    for (; ahead < unit + TWeights.Type.BlockBytes + BytesAhead; ahead += CacheLine)
+                        for (var i = 0; i < WeightPanel.Rows; i++)
+                            Sse.Prefetch1(ahead + (i * stride));
+                TWeights.Unpack<TBytes>(unit, stride, panel.From(part, TWeights.Terms));
+                part += TWeights.Type.BlockLength / WeightPanel.BlockColumns;
             }
+            if (TWeights.HasHalves)
+                TBytes.ToSingles(halves, factors, part * TWeights.Terms.Vectors * WeightPanel.Rows);
             var block = column / WeightPanel.BlockColumns;
             var at32 = ((long)block * task.Tokens) + firstToken;
             var work = new PanelTask
             {
-                Panel = panel,
+                Numbers = panel.Numbers,
+                Factors = factors,
                 Values = task.Quantized.Values + (at32 * Int8Input.BlockLength),
                 Scales = task.Quantized.Scales + at32,
                 Terms = task.Quantized.Terms(task.TermSlot, 0) + at32,
@@ -130,9 +153,14 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
             };
             Multiply(ref work);
         }
-        var rows = few ? 1 : Math.Min(WeightPanel.Rows, endRow - row);
-        var skipped = few ? 0 : row - first;
         for (var token = 0; token < tokens; token++)
-            task.Write(firstToken + token, row, rows, sums + (token * WeightPanel.Rows) + skipped);
+        {
+            var values = sums + (token * WeightPanel.Rows) + skipped;
+            if (rowStep <= 1)
+                task.Write(firstToken + token, row + skipped, rows, values);
+            else
+                for (var i = 0; i < rows; i++)
+                    task.Write(firstToken + token, row + (i * rowStep), values[i]);
+        }
     }
 }

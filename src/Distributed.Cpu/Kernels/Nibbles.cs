@@ -7,54 +7,54 @@ internal static unsafe class Nibbles
 {
     /// <summary>Sixteen bytes of each row as a block: the lower halves are the first sixteen columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* rows, long stride, byte* panel)
+    public static void Unpack<T>(byte* rows, long stride, byte* numbers)
         where T : struct, IByteLanes<T>
     {
         T.Load(rows, stride, out var a, out var b, out var c, out var d);
         var low = T.Create(15);
-        T.Store(a & low, panel);
-        T.Store(b & low, panel + 64);
-        T.Store(c & low, panel + 128);
-        T.Store(d & low, panel + 192);
-        T.Store((a >> 4) & low, panel + 256);
-        T.Store((b >> 4) & low, panel + 320);
-        T.Store((c >> 4) & low, panel + 384);
-        T.Store((d >> 4) & low, panel + 448);
+        T.Store(a & low, numbers);
+        T.Store(b & low, numbers + 64);
+        T.Store(c & low, numbers + 128);
+        T.Store(d & low, numbers + 192);
+        T.Store((a >> 4) & low, numbers + 256);
+        T.Store((b >> 4) & low, numbers + 320);
+        T.Store((c >> 4) & low, numbers + 384);
+        T.Store((d >> 4) & low, numbers + 448);
     }
 
     /// <summary>The same with a fifth bit for each column: bit i of four bytes belongs to column i.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void UnpackFifth<T>(byte* rows, byte* fifth, long stride, byte* panel)
+    public static void UnpackFifth<T>(byte* rows, byte* fifth, long stride, byte* numbers)
         where T : struct, IByteLanes<T>
     {
         T.Load(rows, stride, out var a, out var b, out var c, out var d);
         var bits = T.Load(fifth, stride);
         var low = T.Create(15);
-        T.Store((a & low) | Fifth(bits, 28), panel);
-        T.Store((b & low) | Fifth(bits, 24), panel + 64);
-        T.Store((c & low) | Fifth(bits, 20), panel + 128);
-        T.Store((d & low) | Fifth(bits, 16), panel + 192);
-        T.Store(((a >> 4) & low) | Fifth(bits, 12), panel + 256);
-        T.Store(((b >> 4) & low) | Fifth(bits, 8), panel + 320);
-        T.Store(((c >> 4) & low) | Fifth(bits, 4), panel + 384);
-        T.Store(((d >> 4) & low) | Fifth(bits, 0), panel + 448);
+        T.Store((a & low) | Fifth(bits, 28), numbers);
+        T.Store((b & low) | Fifth(bits, 24), numbers + 64);
+        T.Store((c & low) | Fifth(bits, 20), numbers + 128);
+        T.Store((d & low) | Fifth(bits, 16), numbers + 192);
+        T.Store(((a >> 4) & low) | Fifth(bits, 12), numbers + 256);
+        T.Store(((b >> 4) & low) | Fifth(bits, 8), numbers + 320);
+        T.Store(((c >> 4) & low) | Fifth(bits, 4), numbers + 384);
+        T.Store(((d >> 4) & low) | Fifth(bits, 0), numbers + 448);
     }
 
     /// <summary>The same with a table of sixteen levels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void UnpackLevels<T>(byte* rows, long stride, byte* levels, byte* panel)
+    public static void UnpackLevels<T>(byte* rows, long stride, byte* levels, byte* numbers)
         where T : struct, IByteLanes<T>
     {
         T.Load(rows, stride, out var a, out var b, out var c, out var d);
         var low = T.Create(15);
-        T.Store(T.Lookup(a & low, levels), panel);
-        T.Store(T.Lookup(b & low, levels), panel + 64);
-        T.Store(T.Lookup(c & low, levels), panel + 128);
-        T.Store(T.Lookup(d & low, levels), panel + 192);
-        T.Store(T.Lookup((a >> 4) & low, levels), panel + 256);
-        T.Store(T.Lookup((b >> 4) & low, levels), panel + 320);
-        T.Store(T.Lookup((c >> 4) & low, levels), panel + 384);
-        T.Store(T.Lookup((d >> 4) & low, levels), panel + 448);
+        T.Store(T.Lookup(a & low, levels), numbers);
+        T.Store(T.Lookup(b & low, levels), numbers + 64);
+        T.Store(T.Lookup(c & low, levels), numbers + 128);
+        T.Store(T.Lookup(d & low, levels), numbers + 192);
+        T.Store(T.Lookup((a >> 4) & low, levels), numbers + 256);
+        T.Store(T.Lookup((b >> 4) & low, levels), numbers + 320);
+        T.Store(T.Lookup((c >> 4) & low, levels), numbers + 384);
+        T.Store(T.Lookup((d >> 4) & low, levels), numbers + 448);
     }
 
     /// <summary>Four bits, shifted left by <paramref name="shift"/> to the top of a lane, as bit 4 of its four bytes.</summary>

@@ -65,7 +65,7 @@ internal sealed unsafe class PanelAssembler
     /// <summary>A token alone: its sums stay in a register while the blocks pass by.</summary>
     private void WriteOneToken()
     {
-        var (panel, blocks) = (Tokens, Sums);
+        var (numbers, factors) = (Tokens, Sums);
         var sum = WeightMins[1];
         var nextBlock = _code.CreateLabel();
         _code.mov(Values, Field(nameof(PanelTask.Sums)));
@@ -74,8 +74,8 @@ internal sealed unsafe class PanelAssembler
         _code.mov(Scales, Field(nameof(PanelTask.Scales)));
         _code.mov(Terms, Field(nameof(PanelTask.Terms)));
         _code.mov(SecondTerms, Field(nameof(PanelTask.SecondTerms)));
-        _code.mov(panel, Field(nameof(PanelTask.Panel)));
-        _code.mov(blocks, Field(nameof(PanelTask.Blocks)));
+        _code.mov(numbers, Field(nameof(PanelTask.Numbers)));
+        _code.mov(factors, Field(nameof(PanelTask.Factors)));
         _code.Label(ref nextBlock);
         // Four chains, two for each half, are added up in the end: integers may be added in any order.
         for (var half = 0; half < 2; half++)
@@ -86,7 +86,7 @@ internal sealed unsafe class PanelAssembler
         for (var quad = 0; quad < Numbers.Length; quad++)
         {
             var product = Products[(quad * 2 / Numbers.Length) + (quad % 2 * 2)];
-            _code.vmovups(Numbers[quad], __zmmword_ptr[panel + (quad * WeightPanel.ColumnBytes)]);
+            _code.vmovups(Numbers[quad], __zmmword_ptr[numbers + (quad * WeightPanel.ColumnBytes)]);
             _code.vpdpbusd(product, Numbers[quad], __dword_bcst[Values + (quad * sizeof(int))]);
         }
         _code.vpaddd(Products[0], Products[0], Products[2]);
@@ -97,20 +97,21 @@ internal sealed unsafe class PanelAssembler
         for (var half = 0; half < Halves; half++)
         {
             _code.vcvtdq2ps(Products[half], Products[half]);
-            _code.vmulps(Factors[0], Factors[1], __zmmword_ptr[panel + WeightPanel.Scales + (half * WeightPanel.VectorBytes)]);
+            _code.vmulps(Factors[0], Factors[1], __zmmword_ptr[factors + (half * WeightPanel.VectorBytes)]);
             _code.vfmadd231ps(sum, Products[half], Factors[0]);
         }
         for (var half = 0; half < Halves && _terms.HasMins; half++)
         {
             _code.vbroadcastss(Factors[1], __dword_ptr[half == 0 ? Terms : SecondTerms]);
-            _code.vfmadd231ps(sum, Factors[1], __zmmword_ptr[panel + WeightPanel.Mins(_terms) + (half * WeightPanel.VectorBytes)]);
+            _code.vfmadd231ps(sum, Factors[1], __zmmword_ptr[factors + ((_terms.Mins + half) * WeightPanel.VectorBytes)]);
         }
-        _code.add(panel, WeightPanel.Bytes(_terms));
+        _code.add(numbers, WeightPanel.BlockBytes);
+        _code.add(factors, _terms.Vectors * WeightPanel.VectorBytes);
         _code.add(Values, Field(nameof(PanelTask.ValuesStep)));
         _code.add(Scales, Field(nameof(PanelTask.ScalesStep)));
         _code.add(Terms, Field(nameof(PanelTask.ScalesStep)));
         _code.add(SecondTerms, Field(nameof(PanelTask.ScalesStep)));
-        _code.dec(blocks);
+        _code.dec(Field(nameof(PanelTask.Blocks)));
         _code.jnz(nextBlock);
         _code.mov(Values, Field(nameof(PanelTask.Sums)));
         _code.vmovups(__zmmword_ptr[Values], sum);
@@ -136,23 +137,24 @@ internal sealed unsafe class PanelAssembler
 
     private void LoadBlock()
     {
-        var panel = Tokens;
+        var (numbers, factors) = (Tokens, Sums);
         _code.mov(Values, Field(nameof(PanelTask.Values)));
         _code.mov(Scales, Field(nameof(PanelTask.Scales)));
         _code.mov(Terms, Field(nameof(PanelTask.Terms)));
         _code.mov(SecondTerms, Field(nameof(PanelTask.SecondTerms)));
-        _code.mov(Sums, Field(nameof(PanelTask.Sums)));
-        _code.mov(panel, Field(nameof(PanelTask.Panel)));
+        _code.mov(numbers, Field(nameof(PanelTask.Numbers)));
+        _code.mov(factors, Field(nameof(PanelTask.Factors)));
         for (var i = 0; i < Numbers.Length; i++)
-            _code.vmovups(Numbers[i], __zmmword_ptr[panel + (i * WeightPanel.ColumnBytes)]);
+            _code.vmovups(Numbers[i], __zmmword_ptr[numbers + (i * WeightPanel.ColumnBytes)]);
         for (var half = 0; half < Halves; half++)
         {
-            _code.vmovups(WeightScales[half], __zmmword_ptr[panel + WeightPanel.Scales + (half * WeightPanel.VectorBytes)]);
+            _code.vmovups(WeightScales[half], __zmmword_ptr[factors + (half * WeightPanel.VectorBytes)]);
             if (_terms.HasMins)
-                _code.vmovups(WeightMins[half], __zmmword_ptr[panel + WeightPanel.Mins(_terms) + (half * WeightPanel.VectorBytes)]);
+                _code.vmovups(WeightMins[half], __zmmword_ptr[factors + ((_terms.Mins + half) * WeightPanel.VectorBytes)]);
         }
-        _code.add(panel, WeightPanel.Bytes(_terms));
-        _code.mov(Field(nameof(PanelTask.Panel)), panel);
+        _code.add(Field(nameof(PanelTask.Numbers)), WeightPanel.BlockBytes);
+        _code.add(Field(nameof(PanelTask.Factors)), _terms.Vectors * WeightPanel.VectorBytes);
+        _code.mov(Sums, Field(nameof(PanelTask.Sums)));
         _code.mov(Tokens, Field(nameof(PanelTask.Tokens)));
     }
 

@@ -8,14 +8,16 @@ internal readonly unsafe struct Q4_0Weights : IInt8Weights
 {
     public static QuantType Type => Q4_0.Type;
 
+    public static bool HasHalves => true;
+
     public static InputTerms Terms => new(Offset: 8);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
-        Nibbles.Unpack<T>(unit + 2, stride, panel);
+        RowHalves.Copy(unit, stride, panel.Halves);
+        Nibbles.Unpack<T>(unit + 2, stride, panel.Numbers);
     }
 }
 
@@ -24,16 +26,17 @@ internal readonly unsafe struct Q4_1Weights : IInt8Weights
 {
     public static QuantType Type => Q4_1.Type;
 
+    public static bool HasHalves => true;
+
     public static InputTerms Terms => new(Offset: 0, HasMins: true);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        var both = T.LoadFirst(unit, stride);
-        T.StoreLowHalves(both, (float*)(panel + WeightPanel.Scales));
-        T.StoreLowHalves(both >> 16, (float*)(panel + WeightPanel.Mins(Terms)));
-        Nibbles.Unpack<T>(unit + 4, stride, panel);
+        RowHalves.Copy(unit, stride, panel.Halves);
+        RowHalves.Copy(unit + 2, stride, panel.Halves + WeightPanel.Rows);
+        Nibbles.Unpack<T>(unit + 4, stride, panel.Numbers);
     }
 }
 
@@ -42,17 +45,19 @@ internal readonly unsafe struct IQ4_NLWeights : IInt8Weights
 {
     public static QuantType Type => IQ4_NL.Type;
 
+    public static bool HasHalves => true;
+
     public static InputTerms Terms => new(Offset: 128);
 
     /// <summary><see cref="IQ4_NL.Levels"/> + 128.</summary>
     public static ReadOnlySpan<byte> Levels => [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
-        Nibbles.UnpackLevels<T>(unit + 2, stride, Pointer(Levels), panel);
+        RowHalves.Copy(unit, stride, panel.Halves);
+        Nibbles.UnpackLevels<T>(unit + 2, stride, Pointer(Levels), panel.Numbers);
     }
 
     /// <summary>The address of constant data, which does not move.</summary>
@@ -67,22 +72,24 @@ internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
 
     public static QuantType Type => IQ4_XS.Type;
 
+    public static bool HasHalves => false;
+
     public static InputTerms Terms => new(Offset: 128);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        var head = T.LoadFirst(unit, stride);
-        T.StoreLowHalves(head, factors);
+        var upper = T.LoadFirst(unit, stride);
         var lower = T.LoadFirst(unit + 4, stride);
-        var block = panel;
-        for (var group = 0; group < 8; group++, block += WeightPanel.Bytes(Terms))
+        T.StoreLowHalves(upper, panel.Scratch);
+        // Two bits each in the upper half of the first four bytes, above four each of the second four.
+        upper >>= 16;
+        for (var group = 0; group < 8; group++, upper >>= 2, lower >>= 4)
         {
-            // Two bits of the upper half of the first four bytes, above four of the second four.
-            var upper = ((head >> (16 + (2 * group))) & T.Create(3)) << 4;
-            T.StoreScales(((lower >> (4 * group)) & T.Create(15)) | upper, 0, 32, factors, (float*)(block + WeightPanel.Scales));
-            Nibbles.UnpackLevels<T>(unit + Numbers + (16 * group), stride, IQ4_NLWeights.Pointer(IQ4_NLWeights.Levels), block);
+            var block = panel.From(group, Terms);
+            T.StoreScales((lower & T.Create(15)) | ((upper & T.Create(3)) << 4), 0, 32, panel.Scratch, block.Factors);
+            Nibbles.UnpackLevels<T>(unit + Numbers + (16 * group), stride, IQ4_NLWeights.Pointer(IQ4_NLWeights.Levels), block.Numbers);
         }
     }
 }
@@ -94,17 +101,18 @@ internal readonly unsafe struct MXFP4Weights : IInt8Weights
 
     public static QuantType Type => MXFP4.Type;
 
+    public static bool HasHalves => false;
+
     public static InputTerms Terms => new(Offset: 16);
 
     private static ReadOnlySpan<byte> Levels => [16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        var scales = (float*)(panel + WeightPanel.Scales);
         for (var row = 0; row < WeightPanel.Rows; row++)
-            scales[row] = Powers[unit[row * stride]];
-        Nibbles.UnpackLevels<T>(unit + 1, stride, IQ4_NLWeights.Pointer(Levels), panel);
+            panel.Factors[row] = Powers[unit[row * stride]];
+        Nibbles.UnpackLevels<T>(unit + 1, stride, IQ4_NLWeights.Pointer(Levels), panel.Numbers);
     }
 }

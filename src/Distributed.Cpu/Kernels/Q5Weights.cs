@@ -8,14 +8,16 @@ internal readonly unsafe struct Q5_0Weights : IInt8Weights
 {
     public static QuantType Type => Q5_0.Type;
 
+    public static bool HasHalves => true;
+
     public static InputTerms Terms => new(Offset: 16);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLowHalves(T.LoadFirst(unit, stride), (float*)(panel + WeightPanel.Scales));
-        Nibbles.UnpackFifth<T>(unit + 6, unit + 2, stride, panel);
+        RowHalves.Copy(unit, stride, panel.Halves);
+        Nibbles.UnpackFifth<T>(unit + 6, unit + 2, stride, panel.Numbers);
     }
 }
 
@@ -24,15 +26,16 @@ internal readonly unsafe struct Q5_1Weights : IInt8Weights
 {
     public static QuantType Type => Q5_1.Type;
 
+    public static bool HasHalves => true;
+
     public static InputTerms Terms => new(Offset: 0, HasMins: true);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        var both = T.LoadFirst(unit, stride);
-        T.StoreLowHalves(both, (float*)(panel + WeightPanel.Scales));
-        T.StoreLowHalves(both >> 16, (float*)(panel + WeightPanel.Mins(Terms)));
-        Nibbles.UnpackFifth<T>(unit + 8, unit + 4, stride, panel);
+        RowHalves.Copy(unit, stride, panel.Halves);
+        RowHalves.Copy(unit + 2, stride, panel.Halves + WeightPanel.Rows);
+        Nibbles.UnpackFifth<T>(unit + 8, unit + 4, stride, panel.Numbers);
     }
 }

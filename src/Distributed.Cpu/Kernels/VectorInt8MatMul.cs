@@ -41,7 +41,8 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
 
     protected override void Multiply(ref PanelTask task)
     {
-        var panel = task.Panel;
+        var numbers = task.Numbers;
+        var factors = task.Factors;
         var values = task.Values;
         var scales = task.Scales;
         var terms = task.Terms;
@@ -52,10 +53,11 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
                 for (var token = 0; token < task.Tokens; token++)
                 {
                     Block(
-                        panel + (row * sizeof(float)), values + (token * WeightPanel.BlockColumns), scales[token], terms[token],
+                        numbers + (row * sizeof(float)), factors + row, values + (token * WeightPanel.BlockColumns), scales[token], terms[token],
                         TWeights.Terms.HasHalves ? secondTerms[token] : 0, task.Sums + (token * WeightPanel.Rows) + row);
                 }
-            panel += WeightPanel.Bytes(TWeights.Terms);
+            numbers += WeightPanel.BlockBytes;
+            factors += TWeights.Terms.Vectors * WeightPanel.Rows;
             values += task.ValuesStep;
             scales = (float*)((byte*)scales + task.ScalesStep);
             terms = (int*)((byte*)terms + task.ScalesStep);
@@ -64,31 +66,33 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Block(byte* panel, sbyte* values, float scale, int term, int secondTerm, float* target)
+    private static void Block(byte* numbers, float* factors, sbyte* values, float scale, int term, int secondTerm, float* target)
     {
         var sevenBits = TWeights.Terms.Offset <= LargestOfSevenBits;
         var first = TSums.Create(TWeights.Terms.HasMins ? 0 : term);
-        first = TSums.Add(first, panel, values, sevenBits);
-        first = TSums.Add(first, panel + 64, values + 4, sevenBits);
-        first = TSums.Add(first, panel + 128, values + 8, sevenBits);
-        first = TSums.Add(first, panel + 192, values + 12, sevenBits);
+        first = TSums.Add(first, numbers, values, sevenBits);
+        first = TSums.Add(first, numbers + 64, values + 4, sevenBits);
+        first = TSums.Add(first, numbers + 128, values + 8, sevenBits);
+        first = TSums.Add(first, numbers + 192, values + 12, sevenBits);
         var second = TWeights.Terms.HasHalves ? TSums.Create(TWeights.Terms.HasMins ? 0 : secondTerm) : first;
-        second = TSums.Add(second, panel + 256, values + 16, sevenBits);
-        second = TSums.Add(second, panel + 320, values + 20, sevenBits);
-        second = TSums.Add(second, panel + 384, values + 24, sevenBits);
-        second = TSums.Add(second, panel + 448, values + 28, sevenBits);
-        var scales = panel + WeightPanel.Scales;
-        var mins = panel + WeightPanel.Mins(TWeights.Terms);
+        second = TSums.Add(second, numbers + 256, values + 16, sevenBits);
+        second = TSums.Add(second, numbers + 320, values + 20, sevenBits);
+        second = TSums.Add(second, numbers + 384, values + 24, sevenBits);
+        second = TSums.Add(second, numbers + 448, values + 28, sevenBits);
         if (TWeights.Terms.HasHalves)
         {
-            TSums.MultiplyAdd(first, (float*)scales, scale, target);
-            scales += WeightPanel.VectorBytes;
+            TSums.MultiplyAdd(first, factors, scale, target);
+            TSums.MultiplyAdd(second, factors + WeightPanel.Rows, scale, target);
         }
-        TSums.MultiplyAdd(second, (float*)scales, scale, target);
+        else
+        {
+            TSums.MultiplyAdd(second, factors, scale, target);
+        }
         if (!TWeights.Terms.HasMins)
             return;
-        TSums.AddMins((float*)mins, BitConverter.Int32BitsToSingle(term), target);
+        var mins = factors + (TWeights.Terms.Mins * WeightPanel.Rows);
+        TSums.AddMins(mins, BitConverter.Int32BitsToSingle(term), target);
         if (TWeights.Terms.HasHalves)
-            TSums.AddMins((float*)(mins + WeightPanel.VectorBytes), BitConverter.Int32BitsToSingle(secondTerm), target);
+            TSums.AddMins(mins + WeightPanel.Rows, BitConverter.Int32BitsToSingle(secondTerm), target);
     }
 }

@@ -3,11 +3,11 @@ using System.Runtime.CompilerServices;
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>
-/// Sixteen rows of quantised weights, unpacked for products with bytes: block after block of 32 columns. A block is 512 bytes of
-/// small unsigned numbers [8][16 rows][4 columns], then float32 [16 rows] each: the scales (two with halves), then the minimums
-/// (two with halves) where the type has them.
+/// Sixteen rows of quantised weights, unpacked for products with bytes: block after block of 32 columns. A block has 512 bytes of
+/// small unsigned numbers [8][16 rows][4 columns] and, in an array of their own, float32 factors [16 rows] each: the scales (two
+/// with halves), then the minimums (two with halves) where the type has them.
 /// </summary>
-internal static class WeightPanel
+internal readonly unsafe struct WeightPanel(byte* numbers, float* factors, ushort* halves, float* scratch)
 {
     /// <summary>Rows.</summary>
     public const int Rows = 16;
@@ -15,25 +15,34 @@ internal static class WeightPanel
     /// <summary>Columns of a block.</summary>
     public const int BlockColumns = 32;
 
-    /// <summary>Bytes of four columns.</summary>
+    /// <summary>Bytes of four columns' numbers.</summary>
     public const int ColumnBytes = 4 * Rows;
 
-    /// <summary>Where a block's scales begin, in bytes.</summary>
-    public const int Scales = BlockColumns * Rows;
+    /// <summary>Bytes of a block's numbers.</summary>
+    public const int BlockBytes = BlockColumns * Rows;
 
     /// <summary>Bytes of a vector with a float32 for each row.</summary>
     public const int VectorBytes = Rows * sizeof(float);
 
-    /// <summary>Bytes of the largest block.</summary>
-    public const int MostBytes = Scales + (4 * VectorBytes);
+    /// <summary>The most vectors of factors in a block.</summary>
+    public const int MostVectors = 4;
 
-    /// <summary>Where a block's minimums begin, in bytes.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Mins(InputTerms terms) => Scales + (terms.HasHalves ? 2 * VectorBytes : VectorBytes);
+    /// <summary>[blocks][8][16 rows][4 columns]</summary>
+    public readonly byte* Numbers = numbers;
 
-    /// <summary>Bytes of a block.</summary>
+    /// <summary>[blocks][vectors][16 rows]</summary>
+    public readonly float* Factors = factors;
+
+    /// <summary>The same as IEEE halves, where a type has its factors as such; they become <see cref="Factors"/> together.</summary>
+    public readonly ushort* Halves = halves;
+
+    /// <summary>[2][16 rows]</summary>
+    public readonly float* Scratch = scratch;
+
+    /// <summary>The panel from a later block on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Bytes(InputTerms terms) => Scales + ((terms.HasHalves ? 2 : 1) * (terms.HasMins ? 2 : 1) * VectorBytes);
+    public WeightPanel From(int block, InputTerms terms) => new(
+        Numbers + (block * BlockBytes), Factors + (block * terms.Vectors * Rows), Halves + (block * terms.Vectors * Rows), Scratch);
 }
 
 /// <summary>
@@ -44,7 +53,14 @@ internal static class WeightPanel
 /// <param name="Offset">What was added to the weights to make them unsigned; 0 with minimums.</param>
 /// <param name="HasHalves">There is a scale for 16 columns, not for 32.</param>
 /// <param name="HasMins">A minimum is added to each weight: weight = scale × number + minimum.</param>
-internal readonly record struct InputTerms(int Offset, bool HasHalves = false, bool HasMins = false);
+internal readonly record struct InputTerms(int Offset, bool HasHalves = false, bool HasMins = false)
+{
+    /// <summary>Vectors of factors that a block of weights has.</summary>
+    public int Vectors => (HasHalves ? 2 : 1) * (HasMins ? 2 : 1);
+
+    /// <summary>Where the minimums begin among them.</summary>
+    public int Mins => HasHalves ? 2 : 1;
+}
 
 /// <summary>A quantised type in products with bytes: units of one or eight blocks of 32 columns.</summary>
 internal unsafe interface IInt8Weights
@@ -55,11 +71,30 @@ internal unsafe interface IInt8Weights
     /// <summary>What it wants of the input.</summary>
     static abstract InputTerms Terms { get; }
 
+    /// <summary>It writes <see cref="WeightPanel.Halves"/>, not <see cref="WeightPanel.Factors"/>.</summary>
+    static abstract bool HasHalves { get; }
+
     /// <summary>Unpacks a unit of sixteen rows.</summary>
     /// <param name="unit">The unit of the first row: the type's own block.</param>
     /// <param name="stride">Bytes from a row to the next.</param>
-    /// <param name="factors">Scratch, [2][16 rows].</param>
     /// <param name="panel">Room for the unit's blocks.</param>
-    static abstract void Unpack<T>(byte* unit, long stride, float* factors, byte* panel)
+    static abstract void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>;
+}
+
+/// <summary>Gathers two bytes of each row.</summary>
+internal static unsafe class RowHalves
+{
+    /// <summary>Copies a half of each of sixteen rows. Vector instructions for this take longer than sixteen moves.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Copy(byte* rows, long stride, ushort* target)
+    {
+        for (var row = 0; row < WeightPanel.Rows; row += 4, rows += 4 * stride)
+        {
+            target[row] = *(ushort*)rows;
+            target[row + 1] = *(ushort*)(rows + stride);
+            target[row + 2] = *(ushort*)(rows + (2 * stride));
+            target[row + 3] = *(ushort*)(rows + (3 * stride));
+        }
+    }
 }
