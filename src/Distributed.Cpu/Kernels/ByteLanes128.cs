@@ -78,6 +78,13 @@ internal readonly unsafe struct ByteLanes128(Vector128<uint> a, Vector128<uint> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreLow(ByteLanes128 value, ushort* target)
+    {
+        Vector128.Narrow(value._a, value._b).Store(target);
+        Vector128.Narrow(value._c, value._d).Store(target + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes128 value, float* target)
     {
         var mask = Vector128.Create(0xFFFFu);

@@ -61,6 +61,9 @@ internal readonly unsafe struct ByteLanes256(Vector256<uint> low, Vector256<uint
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreLow(ByteLanes256 value, ushort* target) => Vector256.Narrow(value._low, value._high).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes256 value, float* target)
     {
         var mask = Vector256.Create(0xFFFFu);

@@ -72,6 +72,9 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreLow(ByteLanes512 value, ushort* target) => Avx512F.ConvertToVector256UInt16(value._v).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes512 value, float* target) => Lanes512.Half(value._v & Vector512.Create(0xFFFFu)).Store(target);
 
     public static void ToSingles(ushort* source, float* target, int count)

@@ -83,6 +83,12 @@ internal unsafe struct ByteLanesScalar : IByteLanes<ByteLanesScalar>
         return indices;
     }
 
+    public static void StoreLow(ByteLanesScalar value, ushort* target)
+    {
+        for (var i = 0; i < Lanes.Count; i++)
+            target[i] = (ushort)value[i];
+    }
+
     public static void StoreLowHalves(ByteLanesScalar value, float* target)
     {
         for (var i = 0; i < Lanes.Count; i++)

@@ -48,6 +48,9 @@ internal unsafe interface IByteLanes<T>
     /// <summary>table[byte] for bytes below 16.</summary>
     static abstract T Lookup(T indices, byte* table);
 
+    /// <summary>Writes the lower two bytes of each lane.</summary>
+    static abstract void StoreLow(T value, ushort* target);
+
     /// <summary>The lower two bytes of each lane, an IEEE half, as float32 [16].</summary>
     static abstract void StoreLowHalves(T value, float* target);
 

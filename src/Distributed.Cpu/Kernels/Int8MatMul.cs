@@ -44,7 +44,7 @@ internal unsafe struct PanelTask
 
 /// <summary>
 /// Products of quantised weights with bytes. Sixteen rows are unpacked into a panel, some blocks at a time, and the panel is
-/// multiplied with up to 128 tokens. For each output, blocks are added one after the other:
+/// multiplied with up to 256 tokens. For each output, blocks are added one after the other:
 /// sum = fma(integer product, weight scale × input scale, sum), first half before second, then sum = fma(minimum, term, sum).
 /// </summary>
 /// <typeparam name="TWeights">The type of the weights.</typeparam>
@@ -54,7 +54,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
     where TBytes : struct, IByteLanes<TBytes>
 {
     /// <summary>Tokens whose input and sums stay in the nearer caches while the panels pass by.</summary>
-    private const int TokenTile = 128;
+    private const int TokenTile = 256;
 
     /// <summary>The panel's part that is unpacked at once: it stays in the nearest cache.</summary>
     private const int PanelColumns = 1024;
@@ -156,11 +156,10 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
         for (var token = 0; token < tokens; token++)
         {
             var values = sums + (token * WeightPanel.Rows) + skipped;
-            if (rowStep <= 1)
-                task.Write(firstToken + token, row + skipped, rows, values);
+            if (rowStep == 1 && rows == WeightPanel.Rows)
+                task.Write(firstToken + token, row, values);
             else
-                for (var i = 0; i < rows; i++)
-                    task.Write(firstToken + token, row + (i * rowStep), values[i]);
+                task.Write(firstToken + token, row + skipped, Math.Max(1, rowStep), rows, values);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
@@ -51,16 +52,26 @@ internal unsafe struct MatMulTask
     /// <summary>Multiplications per weight row.</summary>
     public readonly long PerRow => (long)Columns * Tokens;
 
-    /// <summary>Puts a token's elements of some rows in their places.</summary>
+    /// <summary>Puts a token's elements of sixteen rows in their places.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly void Write(int token, int row, int rows, float* values)
+    public readonly void Write(int token, int row, float* values)
+    {
+        var target = Output + ((long)token * OutputStride) + row;
+        var sixteen = Vector512.Load(values);
+        (Add ? Vector512.Load(target) + sixteen : sixteen).Store(target);
+    }
+
+    /// <summary>Puts a token's elements of rows that lie <paramref name="step"/> apart in their places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly void Write(int token, int row, int step, int rows, float* values)
     {
         var target = Output + ((long)token * OutputStride) + row;
         if (Add)
-            for (var i = 0; i < rows; i++)
-                target[i] += values[i];
+            for (var i = 0; i < rows; i++, target += step)
+                *target += values[i];
         else
-            new ReadOnlySpan<float>(values, rows).CopyTo(new Span<float>(target, rows));
+            for (var i = 0; i < rows; i++, target += step)
+                *target = values[i];
     }
 
     /// <summary>Puts one element in its place.</summary>

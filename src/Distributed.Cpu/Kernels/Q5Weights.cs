@@ -16,7 +16,7 @@ internal readonly unsafe struct Q5_0Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        RowHalves.Copy(unit, stride, panel.Halves);
+        T.StoreLow(T.LoadFirst(unit, stride), panel.Halves);
         Nibbles.UnpackFifth<T>(unit + 6, unit + 2, stride, panel.Numbers);
     }
 }
@@ -34,8 +34,9 @@ internal readonly unsafe struct Q5_1Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        RowHalves.Copy(unit, stride, panel.Halves);
-        RowHalves.Copy(unit + 2, stride, panel.Halves + WeightPanel.Rows);
+        var both = T.LoadFirst(unit, stride);
+        T.StoreLow(both, panel.Halves);
+        T.StoreLow(both >> 16, panel.Halves + WeightPanel.Rows);
         Nibbles.UnpackFifth<T>(unit + 8, unit + 4, stride, panel.Numbers);
     }
 }

@@ -16,7 +16,7 @@ internal readonly unsafe struct Q8_0Weights : IInt8Weights
     public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        RowHalves.Copy(unit, stride, panel.Halves);
+        T.StoreLow(T.LoadFirst(unit, stride), panel.Halves);
         Half<T>(unit + 2, stride, panel.Numbers);
         Half<T>(unit + 18, stride, panel.Numbers + 256);
     }

@@ -81,20 +81,3 @@ internal unsafe interface IInt8Weights
     static abstract void Unpack<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>;
 }
-
-/// <summary>Gathers two bytes of each row.</summary>
-internal static unsafe class RowHalves
-{
-    /// <summary>Copies a half of each of sixteen rows. Vector instructions for this take longer than sixteen moves.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Copy(byte* rows, long stride, ushort* target)
-    {
-        for (var row = 0; row < WeightPanel.Rows; row += 4, rows += 4 * stride)
-        {
-            target[row] = *(ushort*)rows;
-            target[row + 1] = *(ushort*)(rows + stride);
-            target[row + 2] = *(ushort*)(rows + (2 * stride));
-            target[row + 3] = *(ushort*)(rows + (3 * stride));
-        }
-    }
-}
