@@ -10,13 +10,12 @@ namespace Distributed.Cpu;
 public sealed unsafe partial class CpuBackend : Backend
 {
     private readonly CpuThreads _threads;
-    private readonly InstructionSets _instructions;
     private readonly LaneKernels _kernels;
+    private readonly MatMulKernels _products;
     private MatMulTask[] _tasks = new MatMulTask[MaxProducts];
     private AlignedMemory _scratch = new(0);
-    private int _touched;
 
-    private const int PageBytes = 4096;
+    private const int ExpertDimensions = 3;
 
     /// <summary>The most matrices in one <see cref="NormMatMul"/>.</summary>
     public const int MaxProducts = Int8Input.Slots;
@@ -25,9 +24,11 @@ public sealed unsafe partial class CpuBackend : Backend
     /// <param name="instructions">The most it may use of what the processor has; results are the same with any, as long as values are finite.</param>
     public CpuBackend(int threads, InstructionSets instructions = InstructionSets.All)
     {
-        _instructions = instructions & Processor.Instructions;
-        _kernels = LaneKernels.For(_instructions);
+        instructions &= Processor.Instructions;
+        _kernels = LaneKernels.For(instructions);
+        _products = new MatMulKernels(instructions);
         _threads = new CpuThreads(threads);
+        Rehearsal.Start(instructions);
     }
 
     /// <inheritdoc/>
@@ -39,15 +40,16 @@ public sealed unsafe partial class CpuBackend : Backend
     /// <inheritdoc/>
     public override long ScratchBytes => _scratch.Bytes;
 
-    /// <summary>Finds the kernel for the tensor and reads a byte of each of its pages, so that they are in memory when the first step runs.</summary>
+    /// <summary>
+    /// Finds the kernel for the tensor and brings it into memory, so that the first step need not wait for the file. A mixture's
+    /// experts come in as tokens choose them: of most files a step reads few.
+    /// </summary>
     public override Weight Load(Tensor tensor)
     {
-        var sum = 0;
-        foreach (var part in tensor.Parts)
-            for (var at = 0L; at < part.Bytes; at += PageBytes)
-                sum += part.Data[at];
-        Volatile.Write(ref _touched, sum);
-        return new CpuWeight(tensor, MatMulKernels.Find(tensor.Type, _instructions));
+        if (tensor.Dimensions.Count < ExpertDimensions)
+            foreach (var part in tensor.Parts)
+                MappedPages.Load(part.Data, part.Bytes);
+        return new CpuWeight(tensor, _products.Find(tensor.Type));
     }
 
     /// <inheritdoc/>

@@ -40,12 +40,21 @@ internal sealed partial class Cli : IAsyncDisposable
     }
 
     /// <summary>Starts and leaves it running; stdin stays open.</summary>
-    public static Cli Start(params string[] args) => new(Process.Start(new ProcessStartInfo(Executable, args)
+    public static Cli Start(params string[] args) => StartWith([], args);
+
+    /// <summary>The same with some variables of the environment, each <c>NAME=VALUE</c>, set for it.</summary>
+    public static Cli StartWith(IEnumerable<string> variables, params string[] args)
     {
-        RedirectStandardInput = true,
-        RedirectStandardOutput = true,
-        RedirectStandardError = true,
-    })!);
+        var start = new ProcessStartInfo(Executable, args)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var variable in variables)
+            start.Environment[variable[..variable.IndexOf('=')]] = variable[(variable.IndexOf('=') + 1)..];
+        return new Cli(Process.Start(start)!);
+    }
 
     /// <summary>Waits until something on stdout matches; that match.</summary>
     public Task<Match> SeeAsync(Regex pattern) => _out.SeeAsync(pattern, Patience);

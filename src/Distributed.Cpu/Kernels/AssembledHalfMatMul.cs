@@ -13,14 +13,19 @@ internal sealed unsafe class AssembledHalfMatMul : FloatMatMul<F16Weights, Lanes
     private const int Rows = 4;
     private const int CodeBytes = 4096;
 
+    // Every processor with the second has what is used: conversions of 512 bits are part of AVX-512F.
+    private const InstructionSets Needed = InstructionSets.Avx512 | InstructionSets.Avx512Vnni;
+
     private readonly delegate* unmanaged[SuppressGCTransition]<RowsTask*, void> _multiply;
 
-    private AssembledHalfMatMul(void* code)
-        : base(InstructionSets.Avx512 | InstructionSets.Avx512Vnni) =>
-        _multiply = (delegate* unmanaged[SuppressGCTransition]<RowsTask*, void>)code;
+    private AssembledHalfMatMul()
+        : base(Needed) => _multiply = (delegate* unmanaged[SuppressGCTransition]<RowsTask*, void>)Code;
 
-    /// <summary>The kernel; none where the processor lacks the instructions or the system refuses executable memory.</summary>
-    public static IReadOnlyList<MatMulKernel> Kernels { get; } = Create();
+    private static void* Code { get; } = ExecutableMemory.TryCreate(CodeBytes, Assemble);
+
+    /// <summary>The kernel; null where there are not the instructions or the system refuses executable memory.</summary>
+    public static AssembledHalfMatMul? TryCreate(InstructionSets instructions) =>
+        (Needed & ~instructions) != 0 || Code is null ? null : new();
 
     /// <inheritdoc/>
     protected override delegate*<in MatMulTask, byte*, int, int, float*, void> Converter =>
@@ -54,15 +59,6 @@ internal sealed unsafe class AssembledHalfMatMul : FloatMatMul<F16Weights, Lanes
 
     private static void Convert(in MatMulTask task, byte* row, int column, int count, float* target) =>
         AssembledHalves.ToSingles((ushort*)row + column, target, count);
-
-    private static IReadOnlyList<MatMulKernel> Create()
-    {
-        // Every processor with the one has the other: conversions of 512 bits are part of AVX-512F.
-        if (!Processor.Instructions.HasFlag(InstructionSets.Avx512Vnni))
-            return [];
-        var code = ExecutableMemory.TryCreate(CodeBytes, Assemble);
-        return code is null ? [] : [new AssembledHalfMatMul(code)];
-    }
 
     private static byte[] Assemble(nint address)
     {

@@ -4,13 +4,21 @@ namespace Distributed.Cpu.Kernels;
 internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights, ByteLanes512>
     where TWeights : struct, IInt8Weights
 {
+    private const InstructionSets Needed = InstructionSets.Avx512 | InstructionSets.Avx512Vnni;
+
     private readonly delegate* unmanaged[SuppressGCTransition]<PanelTask*, void> _multiply;
 
-    private AssembledInt8MatMul(delegate* unmanaged[SuppressGCTransition]<PanelTask*, void> multiply)
-        : base(InstructionSets.Avx512 | InstructionSets.Avx512Vnni) => _multiply = multiply;
+    private AssembledInt8MatMul(void* code)
+        : base(Needed) => _multiply = (delegate* unmanaged[SuppressGCTransition]<PanelTask*, void>)code;
 
-    /// <summary>The kernel; none where the processor lacks the instructions or the system refuses executable memory.</summary>
-    public static IReadOnlyList<MatMulKernel> Kernels { get; } = Create();
+    /// <summary>The kernel; null where there are not the instructions or the system refuses executable memory.</summary>
+    public static AssembledInt8MatMul<TWeights>? TryCreate(InstructionSets instructions)
+    {
+        if ((Needed & ~instructions) != 0)
+            return null;
+        var code = PanelCode.For(TWeights.Terms);
+        return code is null ? null : new(code);
+    }
 
     /// <inheritdoc/>
     protected override void Multiply(ref PanelTask task)
@@ -18,12 +26,31 @@ internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights
         fixed (PanelTask* pointer = &task)
             _multiply(pointer);
     }
+}
 
-    private static IReadOnlyList<MatMulKernel> Create()
+/// <summary>The code of products of panels, assembled once for all types of weights that want the same of the input.</summary>
+internal sealed unsafe class PanelCode
+{
+    private static readonly List<PanelCode> Assembled = [];
+
+    private readonly InputTerms _terms;
+    private readonly void* _code;
+
+    private PanelCode(InputTerms terms)
     {
-        if (!Processor.Instructions.HasFlag(InstructionSets.Avx512Vnni))
-            return [];
-        var code = PanelAssembler.TryAssemble(TWeights.Terms);
-        return code is null ? [] : [new AssembledInt8MatMul<TWeights>((delegate* unmanaged[SuppressGCTransition]<PanelTask*, void>)code)];
+        _terms = terms;
+        _code = PanelAssembler.TryAssemble(terms);
+    }
+
+    /// <summary>A function of a <see cref="PanelTask"/>*; null where the system refuses executable memory.</summary>
+    public static void* For(InputTerms terms)
+    {
+        lock (Assembled)
+        {
+            var found = Assembled.Find(code => code._terms == terms);
+            if (found is null)
+                Assembled.Add(found = new PanelCode(terms));
+            return found._code;
+        }
     }
 }

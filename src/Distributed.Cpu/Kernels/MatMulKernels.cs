@@ -2,65 +2,82 @@ using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
 
-/// <summary>The table of products: which kernel serves a type of weights with the instructions there are.</summary>
-internal static class MatMulKernels
+/// <summary>
+/// The table of products: which kernel serves a type of weights with the instructions there are. A kernel is made, and its code
+/// assembled, for the first tensor of its type: all of them together would take longer than reading a small model.
+/// </summary>
+/// <param name="instructions">What kernels may use.</param>
+internal sealed class MatMulKernels(InstructionSets instructions)
 {
-    /// <summary>For each type the fastest first.</summary>
-    public static IReadOnlyList<MatMulKernel> All { get; } =
-    [
-        .. Float<F32Weights>(),
-        .. AssembledHalfMatMul.Kernels,
-        .. Float<F16Weights>(),
-        .. Float<BF16Weights>(),
-        .. Int8<Q4_0Weights>(),
-        .. Int8<Q4_1Weights>(),
-        .. Int8<Q5_0Weights>(),
-        .. Int8<Q5_1Weights>(),
-        .. Int8<Q8_0Weights>(),
-        .. Int8<Q2_KWeights>(),
-        .. Int8<Q3_KWeights>(),
-        .. Int8<Q4_KWeights>(),
-        .. Int8<Q5_KWeights>(),
-        .. Int8<Q6_KWeights>(),
-        .. Int8<IQ4_NLWeights>(),
-        .. Int8<IQ4_XSWeights>(),
-        .. Int8<MXFP4Weights>(),
-    ];
+    private static readonly Dictionary<QuantType, Func<InstructionSets, MatMulKernel>> Makers = new()
+    {
+        [F32.Type] = Float<F32Weights>,
+        [F16.Type] = has => AssembledHalfMatMul.TryCreate(has) ?? Float<F16Weights>(has),
+        [BF16.Type] = Float<BF16Weights>,
+        [Q4_0.Type] = Int8<Q4_0Weights>,
+        [Q4_1.Type] = Int8<Q4_1Weights>,
+        [Q5_0.Type] = Int8<Q5_0Weights>,
+        [Q5_1.Type] = Int8<Q5_1Weights>,
+        [Q8_0.Type] = Int8<Q8_0Weights>,
+        [Q2_K.Type] = Int8<Q2_KWeights>,
+        [Q3_K.Type] = Int8<Q3_KWeights>,
+        [Q4_K.Type] = Int8<Q4_KWeights>,
+        [Q5_K.Type] = Int8<Q5_KWeights>,
+        [Q6_K.Type] = Int8<Q6_KWeights>,
+        [IQ4_NL.Type] = Int8<IQ4_NLWeights>,
+        [IQ4_XS.Type] = Int8<IQ4_XSWeights>,
+        [MXFP4.Type] = Int8<MXFP4Weights>,
+    };
+
+    private readonly Dictionary<QuantType, MatMulKernel> _made = [];
 
     /// <summary>The best kernel for a type; one that dequantises where none is made for it.</summary>
-    public static MatMulKernel Find(QuantType type, InstructionSets instructions)
+    public MatMulKernel Find(QuantType type)
     {
-        foreach (var kernel in All)
-            if (kernel.Type == type && (kernel.Needs & ~instructions) == 0)
-                return kernel;
-        return instructions switch
+        if (!_made.TryGetValue(type, out var kernel))
         {
-            _ when instructions.HasFlag(InstructionSets.Avx512) => new DequantizingMatMul<Lanes512>(type, InstructionSets.Avx512),
-            _ when instructions.HasFlag(InstructionSets.Avx2) => new DequantizingMatMul<Lanes256>(type, InstructionSets.Avx2),
-            _ when instructions.HasFlag(InstructionSets.Vector128) => new DequantizingMatMul<Lanes128>(type, InstructionSets.Vector128),
-            _ => new DequantizingMatMul<LanesScalar>(type, InstructionSets.None),
-        };
+            kernel = Makers.TryGetValue(type, out var make) ? make(instructions) : Dequantizing(type, instructions);
+            _made.Add(type, kernel);
+        }
+        return kernel;
     }
 
-    private static MatMulKernel[] Float<TWeights>()
+    // In each of these the fastest comes first.
+    private static MatMulKernel Float<TWeights>(InstructionSets has)
         where TWeights : struct, IFloatWeights =>
-    [
-        new FloatMatMul<TWeights, Lanes512>(InstructionSets.Avx512),
-        new FloatMatMul<TWeights, Lanes256>(InstructionSets.Avx2),
-        new FloatMatMul<TWeights, Lanes128>(InstructionSets.Vector128),
-        new FloatMatMul<TWeights, LanesScalar>(InstructionSets.None),
-    ];
+        Float<TWeights, Lanes512>(InstructionSets.Avx512, has)
+        ?? Float<TWeights, Lanes256>(InstructionSets.Avx2, has)
+        ?? Float<TWeights, Lanes128>(InstructionSets.Vector128, has)
+        ?? (MatMulKernel)new FloatMatMul<TWeights, LanesScalar>(InstructionSets.None);
 
-    private static MatMulKernel[] Int8<TWeights>()
+    private static MatMulKernel Int8<TWeights>(InstructionSets has)
         where TWeights : struct, IInt8Weights =>
-    [
-        .. AssembledInt8MatMul<TWeights>.Kernels,
-        new VectorInt8MatMul<TWeights, ByteLanes512, AvxVnniRowSums>(InstructionSets.Avx512),
-        new VectorInt8MatMul<TWeights, ByteLanes256, AvxVnniRowSums>(InstructionSets.Avx2),
-        new VectorInt8MatMul<TWeights, ByteLanes512, Avx512RowSums>(InstructionSets.Avx512),
-        new VectorInt8MatMul<TWeights, ByteLanes256, Avx2RowSums>(InstructionSets.Avx2),
-        new VectorInt8MatMul<TWeights, ByteLanes128, ArmRowSums>(InstructionSets.Vector128),
-        new VectorInt8MatMul<TWeights, ByteLanes128, Vector128RowSums>(InstructionSets.Vector128),
-        new VectorInt8MatMul<TWeights, ByteLanesScalar, ScalarRowSums>(InstructionSets.None),
-    ];
+        AssembledInt8MatMul<TWeights>.TryCreate(has)
+        ?? Int8<TWeights, ByteLanes512, AvxVnniRowSums>(InstructionSets.Avx512, has)
+        ?? Int8<TWeights, ByteLanes256, AvxVnniRowSums>(InstructionSets.Avx2, has)
+        ?? Int8<TWeights, ByteLanes512, Avx512RowSums>(InstructionSets.Avx512, has)
+        ?? Int8<TWeights, ByteLanes256, Avx2RowSums>(InstructionSets.Avx2, has)
+        ?? Int8<TWeights, ByteLanes128, ArmRowSums>(InstructionSets.Vector128, has)
+        ?? Int8<TWeights, ByteLanes128, Vector128RowSums>(InstructionSets.Vector128, has)
+        ?? (MatMulKernel)new VectorInt8MatMul<TWeights, ByteLanesScalar, ScalarRowSums>(InstructionSets.None);
+
+    private static MatMulKernel Dequantizing(QuantType type, InstructionSets has) =>
+        Dequantizing<Lanes512>(type, InstructionSets.Avx512, has)
+        ?? Dequantizing<Lanes256>(type, InstructionSets.Avx2, has)
+        ?? Dequantizing<Lanes128>(type, InstructionSets.Vector128, has)
+        ?? (MatMulKernel)new DequantizingMatMul<LanesScalar>(type, InstructionSets.None);
+
+    // One method for each kernel, so that the runtime loads no other than the one that is made.
+    private static FloatMatMul<TWeights, T>? Float<TWeights, T>(InstructionSets needs, InstructionSets has)
+        where TWeights : struct, IFloatWeights
+        where T : struct, ILanes<T> => (needs & ~has) == 0 ? new(needs) : null;
+
+    private static VectorInt8MatMul<TWeights, TBytes, TSums>? Int8<TWeights, TBytes, TSums>(InstructionSets needs, InstructionSets has)
+        where TWeights : struct, IInt8Weights
+        where TBytes : struct, IByteLanes<TBytes>
+        where TSums : struct, IRowSums<TSums> =>
+        ((needs | TSums.Needs) & ~has) == 0 ? new(needs) : null;
+
+    private static DequantizingMatMul<T>? Dequantizing<T>(QuantType type, InstructionSets needs, InstructionSets has)
+        where T : struct, ILanes<T> => (needs & ~has) == 0 ? new(type, needs) : null;
 }
