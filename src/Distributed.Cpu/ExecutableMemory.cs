@@ -24,6 +24,9 @@ internal static unsafe partial class ExecutableMemory
     /// <param name="write">Writes the code, given its address, into the bytes.</param>
     public static void* TryCreate(int length, Func<nint, byte[]> write)
     {
+        // What is assembled is code of 64 bits.
+        if (RuntimeInformation.ProcessArchitecture != Architecture.X64)
+            return null;
         try
         {
             if (OperatingSystem.IsWindows())

@@ -13,7 +13,7 @@ internal sealed unsafe class AssembledHalfMatMul : FloatMatMul<F16Weights, Lanes
     private const int Rows = 4;
     private const int CodeBytes = 4096;
 
-    // Every processor with the second has what is used: conversions of 512 bits are part of AVX-512F.
+    // AVX-512F has the conversions. The second set is what can be left out to take the path without assembled code.
     private const InstructionSets Needed = InstructionSets.Avx512 | InstructionSets.Avx512Vnni;
 
     private readonly delegate* unmanaged[SuppressGCTransition]<RowsTask*, void> _multiply;

@@ -45,6 +45,8 @@ internal sealed unsafe class PanelCode
     /// <summary>A function of a <see cref="PanelTask"/>*; null where the system refuses executable memory.</summary>
     public static void* For(InputTerms terms)
     {
+        // The offset is in the input's terms, not in the code.
+        terms = terms with { Offset = 0 };
         lock (Assembled)
         {
             var found = Assembled.Find(code => code._terms == terms);

@@ -12,7 +12,7 @@ internal unsafe interface IInt8Weights
     static abstract InputTerms Terms { get; }
 
     /// <summary>It writes <see cref="WeightPanel.Halves"/>, not <see cref="WeightPanel.Factors"/>.</summary>
-    static abstract bool HasHalves { get; }
+    static abstract bool FactorsAreHalves { get; }
 
     /// <summary>Unpacks a unit of sixteen rows.</summary>
     /// <param name="unit">The unit of the first row: the type's own block.</param>

@@ -9,7 +9,7 @@ internal readonly unsafe struct IQ4_NLWeights : IInt8Weights
 {
     public static QuantType Type => IQ4_NL.Type;
 
-    public static bool HasHalves => true;
+    public static bool FactorsAreHalves => true;
 
     public static InputTerms Terms => new(Offset: 128);
 

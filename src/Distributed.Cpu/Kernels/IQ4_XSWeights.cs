@@ -10,7 +10,7 @@ internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
 
     public static QuantType Type => IQ4_XS.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 128);
 

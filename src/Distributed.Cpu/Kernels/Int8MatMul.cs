@@ -76,8 +76,8 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
         var row = firstRow;
         if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
         {
-            // A panel's rows are far apart: each is a stream of its own through memory, which the next panel continues. The processor
-            // fetches such streams ahead by itself, and sixteen of them are faster than one.
+            // A panel's rows are far apart: each is a stream of its own through memory, which the next panel continues. Sixteen such
+            // streams, fetched ahead by the processor and by Tile, are faster than one.
             var step = (endRow - firstRow) / WeightPanel.Rows;
             for (var i = 0; i < step; i++)
                 Tile(task, row + i, step, 0, WeightPanel.Rows, 0, task.Tokens);
@@ -106,13 +106,15 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
         var stride = rowStep * task.RowBytes;
         var unit = task.Weights + (row * task.RowBytes);
         const int blocks = PanelColumns / WeightPanel.BlockColumns;
-        var memory = stackalloc byte[(blocks * WeightPanel.BlockBytes) + CacheLine];
-        var factors = stackalloc float[blocks * WeightPanel.MostVectors * WeightPanel.Rows];
-        var halves = stackalloc ushort[blocks * 2 * WeightPanel.Rows];
+        const int factorCount = blocks * WeightPanel.MostVectors * WeightPanel.Rows;
+        const int sumCount = TokenTile * WeightPanel.Rows;
+        var memory = stackalloc byte[(blocks * WeightPanel.BlockBytes) + ((factorCount + sumCount) * sizeof(float)) + CacheLine];
+        var numbers = memory + (-(nint)memory & (CacheLine - 1));
+        var factors = (float*)(numbers + (blocks * WeightPanel.BlockBytes));
+        var sums = factors + factorCount;
+        var halves = stackalloc ushort[blocks * WeightPanel.MostHalfVectors * WeightPanel.Rows];
         var scratch = stackalloc float[2 * WeightPanel.Rows];
-        var panel = new WeightPanel(memory + (-(nint)memory & (CacheLine - 1)), factors, halves, scratch);
-        var sumMemory = stackalloc byte[(TokenTile * WeightPanel.VectorBytes) + CacheLine];
-        var sums = (float*)(sumMemory + (-(nint)sumMemory & (CacheLine - 1)));
+        var panel = new WeightPanel(numbers, factors, halves, scratch);
         new Span<float>(sums, tokens * WeightPanel.Rows).Clear();
 
         if (Sse.IsSupported && tokens > FewTokens)
@@ -125,7 +127,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
             var part = 0;
             for (var at = column; at < end; at += TWeights.Type.BlockLength, unit += TWeights.Type.BlockBytes)
             {
-                // What the processor fetches ahead of sixteen streams by itself comes late.
+                // The processor follows sixteen streams, but what it fetches by itself comes late.
                 if (Sse.IsSupported)
                     for (; ahead < unit + TWeights.Type.BlockBytes + BytesAhead; ahead += CacheLine)
                         for (var i = 0; i < WeightPanel.Rows; i++)
@@ -133,7 +135,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
                 TWeights.Unpack<TBytes>(unit, stride, panel.From(part, TWeights.Terms));
                 part += TWeights.Type.BlockLength / WeightPanel.BlockColumns;
             }
-            if (TWeights.HasHalves)
+            if (TWeights.FactorsAreHalves)
                 TBytes.ToSingles(halves, factors, part * TWeights.Terms.Vectors * WeightPanel.Rows);
             var block = column / WeightPanel.BlockColumns;
             var at32 = ((long)block * task.Tokens) + firstToken;

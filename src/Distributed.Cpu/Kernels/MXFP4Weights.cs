@@ -10,7 +10,7 @@ internal readonly unsafe struct MXFP4Weights : IInt8Weights
 
     public static QuantType Type => MXFP4.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 16);
 

@@ -6,14 +6,14 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Assembles the product of a <see cref="PanelTask"/>. The eight registers of a block's numbers stay while its tokens pass by, eight
-/// at a time, so that as many chains of <c>vpdpbusd</c> hide each other's latency; what remains of the tokens goes four, two
-/// and one at a time. Registers that a caller may want to keep, on any system, are left alone.
+/// at a time (with halves four, each in two chains), so that eight chains of <c>vpdpbusd</c> hide each other's latency; what remains
+/// of the tokens goes by smaller powers of two. Registers that a caller may want to keep, on any system, are left alone.
 /// </summary>
 internal sealed unsafe class PanelAssembler
 {
     private const int CodeBytes = 1 << 14;
 
-    // Values, scales and terms of the token at hand; in the outer loop also a scratch register.
+    // All but the first point at what belongs to the token at hand; Tokens and Sums also serve between blocks.
     private static readonly AssemblerRegister64 Task = rax;
     private static readonly AssemblerRegister64 Tokens = rcx;
     private static readonly AssemblerRegister64 Sums = rdx;

@@ -12,7 +12,7 @@ internal readonly unsafe struct Q3_KWeights : IInt8Weights
 
     public static QuantType Type => Q3_K.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 4, HasHalves: true);
 

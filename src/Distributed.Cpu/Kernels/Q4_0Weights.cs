@@ -8,7 +8,7 @@ internal readonly unsafe struct Q4_0Weights : IInt8Weights
 {
     public static QuantType Type => Q4_0.Type;
 
-    public static bool HasHalves => true;
+    public static bool FactorsAreHalves => true;
 
     public static InputTerms Terms => new(Offset: 8);
 

@@ -8,7 +8,7 @@ internal readonly unsafe struct Q4_1Weights : IInt8Weights
 {
     public static QuantType Type => Q4_1.Type;
 
-    public static bool HasHalves => true;
+    public static bool FactorsAreHalves => true;
 
     public static InputTerms Terms => new(Offset: 0, HasMins: true);
 

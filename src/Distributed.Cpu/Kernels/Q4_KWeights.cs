@@ -10,7 +10,7 @@ internal readonly unsafe struct Q4_KWeights : IInt8Weights
 
     public static QuantType Type => Q4_K.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 0, HasMins: true);
 

@@ -11,7 +11,7 @@ internal readonly unsafe struct Q5_KWeights : IInt8Weights
 
     public static QuantType Type => Q5_K.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 0, HasMins: true);
 

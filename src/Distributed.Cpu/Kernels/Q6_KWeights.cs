@@ -12,7 +12,7 @@ internal readonly unsafe struct Q6_KWeights : IInt8Weights
 
     public static QuantType Type => Q6_K.Type;
 
-    public static bool HasHalves => false;
+    public static bool FactorsAreHalves => false;
 
     public static InputTerms Terms => new(Offset: 32, HasHalves: true);
 

@@ -9,8 +9,10 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
     where TBytes : struct, IByteLanes<TBytes>
     where TSums : struct, IRowSums<TSums>
 {
-    private const int LargestOfSevenBits = 64;
+    /// <summary>Numbers stay below twice their offset, and below 32 where there is none.</summary>
+    private const int LargestSevenBitOffset = 64;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Multiply(ref PanelTask task)
     {
         var numbers = task.Numbers;
@@ -40,7 +42,7 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Block(byte* numbers, float* factors, sbyte* values, float scale, int term, int secondTerm, float* target)
     {
-        var sevenBits = TWeights.Terms.Offset <= LargestOfSevenBits;
+        var sevenBits = TWeights.Terms.Offset <= LargestSevenBitOffset;
         var first = TSums.Create(TWeights.Terms.HasMins ? 0 : term);
         first = TSums.Add(first, numbers, values, sevenBits);
         first = TSums.Add(first, numbers + 64, values + 4, sevenBits);

@@ -27,6 +27,9 @@ internal readonly unsafe struct WeightPanel(byte* numbers, float* factors, ushor
     /// <summary>The most vectors of factors in a block.</summary>
     public const int MostVectors = 4;
 
+    /// <summary>The most vectors of factors in a block of a type that has them as halves: a scale and a minimum.</summary>
+    public const int MostHalfVectors = 2;
+
     /// <summary>[blocks][8][16 rows][4 columns]</summary>
     public readonly byte* Numbers = numbers;
 

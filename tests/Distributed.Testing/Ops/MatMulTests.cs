@@ -69,6 +69,7 @@ public abstract class MatMulTests : OpTests
         yield return (8, odd, 2);
         yield return (19, odd, 4);
         yield return (3, 256, 7);
+        yield return (3, 256, 9);
         yield return (1, odd, 1);
         yield return (16, 256, 70);
         yield return (264, 1024, 2);
