@@ -69,12 +69,34 @@ public sealed class QuantizeTests : IDisposable
     }
 
     [Fact]
+    public async Task A_model_whose_name_ends_like_a_file_in_the_making_is_left_as_it_was()
+    {
+        var model = _folder.Path("out.gguf.partial");
+        File.Copy(Golden.Path("architectures/llama.gguf"), model);
+
+        var result = await Cli.RunAsync("quantize", model, _folder.Path("out.gguf"), "Q8_0");
+
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.Equal(await File.ReadAllBytesAsync(Golden.Path("architectures/llama.gguf")), await File.ReadAllBytesAsync(model));
+        Assert.Equal([_folder.Path("out.gguf"), model], Directory.GetFiles(_folder.Root).Order());
+    }
+
+    [Fact]
+    public async Task An_empty_name_is_refused()
+    {
+        var result = await Cli.RunAsync("quantize", Golden.Path("architectures/llama.gguf"), "", "Q8_0");
+
+        Assert.Equal(2, result.ExitCode);
+        Assert.Equal("error: OUT is : must not be empty", Assert.Single(result.Errors));
+    }
+
+    [Fact]
     public async Task Ctrl_C_leaves_nothing_behind()
     {
         var model = WriteLargeModel();
         await using var cli = Cli.Start("quantize", model, _folder.Path("out.gguf"), "Q4_K_M");
-        var partial = new FileInfo(_folder.Path("out.gguf.partial"));
-        for (var clock = Stopwatch.StartNew(); !partial.Exists || partial.Length < 1 << 20; partial.Refresh())
+        bool HasBegun() => new DirectoryInfo(_folder.Root).GetFiles("out.gguf.*.partial") is [{ Length: > 1 << 20 }];
+        for (var clock = Stopwatch.StartNew(); !HasBegun();)
         {
             Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(30));
             await Task.Delay(10);

@@ -92,6 +92,12 @@ internal sealed class QuantizeCommand : Command
 
     private static IEnumerable<InputError> CheckOutput(GgufFile model, string path, bool force)
     {
+        if (path.Length == 0)
+        {
+            yield return new InputError("OUT", path, "must not be empty");
+            yield break;
+        }
+
         var target = RealPath(path);
         if (model.Paths.Any(shard => RealPath(shard) == target))
             yield return new InputError("OUT", path, "must be another file than IN");

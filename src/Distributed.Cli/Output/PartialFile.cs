@@ -3,8 +3,8 @@ using Distributed.Core;
 namespace Distributed.Cli.Output;
 
 /// <summary>
-/// A file that takes its name once it is complete. Until then it stands beside it as <c>NAME.partial</c>, so that a command that
-/// fails leaves what was there before as it was, and nothing half-written.
+/// A file that takes its name once it is complete. Until then it stands beside it as <c>NAME.XXXXXXXX.partial</c>, which no file was
+/// called before, so that a command that fails leaves all that was there as it was, and nothing half-written.
 /// </summary>
 internal sealed class PartialFile : IDisposable
 {
@@ -22,10 +22,12 @@ internal sealed class PartialFile : IDisposable
         (_flag, _path) = (flag, path);
         try
         {
-            _isDevice = Path.GetFullPath(path).StartsWith("/dev/", StringComparison.Ordinal);
+            if (path.Length == 0)
+                throw new IOException("it must have a name");
+            _isDevice = IsDevice(Path.GetFullPath(path));
             if (Directory.Exists(path))
                 throw new IOException("it is a folder");
-            Stream = new FileStream(_isDevice ? path : $"{path}.partial", FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+            Stream = _isDevice ? Open(path, FileMode.Create) : Open($"{path}.{Random.Shared.Next():x8}.partial", FileMode.CreateNew);
         }
         catch (Exception error) when (IsRefusal(error))
         {
@@ -60,6 +62,13 @@ internal sealed class PartialFile : IDisposable
         if (!_isDevice)
             File.Delete(Stream.Name);
     }
+
+    private static FileStream Open(string path, FileMode mode) =>
+        new(path, mode, FileAccess.Write, FileShare.Read, bufferSize: 0);
+
+    // Files in shared memory are files like any other.
+    private static bool IsDevice(string path) =>
+        path.StartsWith("/dev/", StringComparison.Ordinal) && !path.StartsWith("/dev/shm/", StringComparison.Ordinal);
 
     private static bool IsRefusal(Exception error) =>
         error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
