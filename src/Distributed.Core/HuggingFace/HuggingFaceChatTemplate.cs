@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace Distributed.Core.HuggingFace;
@@ -12,8 +13,8 @@ internal static class HuggingFaceChatTemplate
     /// <exception cref="InvalidInputException">A file cannot be read.</exception>
     public static string? Find(string folder)
     {
-        var file = new FileInfo(Path.Combine(folder, FileName));
-        if (file.Exists)
+        var file = Path.Combine(folder, FileName);
+        if (File.Exists(file))
             return Read(file);
         return Of(JsonFile.TryRead(Path.Combine(folder, "chat_template.json")))
             ?? Of(JsonFile.TryRead(Path.Combine(folder, "tokenizer_config.json")));
@@ -27,17 +28,15 @@ internal static class HuggingFaceChatTemplate
         _ => null,
     };
 
-    private static string Read(FileInfo file)
+    private static string Read(string path)
     {
         try
         {
-            return file.Length <= MaxBytes
-                ? File.ReadAllText(file.FullName)
-                : throw new InvalidInputException(FileName, $"{file.Length} bytes", $"must have at most {MaxBytes}", file.FullName);
+            return Encoding.UTF8.GetString(PlainFile.ReadAllBytes(path, MaxBytes)).TrimStart('\uFEFF');
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException(FileName, null, $"cannot be read: {exception.Message}", file.FullName);
+            throw new InvalidInputException(FileName, null, $"cannot be read: {exception.Message}", path);
         }
     }
 }

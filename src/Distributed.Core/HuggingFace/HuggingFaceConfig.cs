@@ -25,7 +25,7 @@ internal sealed record HuggingFaceConfig(
         var values = row.MayHaveImages && json.Find("text_config") is { } inner
             ? new ConfigValues(inner, path, "text_config.", errors, row.Defaults)
             : new ConfigValues(json, path, "", errors, row.Defaults);
-        var config = new Reader(values, row).Read(name);
+        var config = new Reader(values, row, errors).Read(name);
         var tied = values.Bool("tie_word_embeddings") ?? json.FindBool("tie_word_embeddings");
         return errors.Count == 0
             ? new HuggingFaceConfig(row, config.Model, config.Factors, tied)
@@ -42,19 +42,22 @@ internal sealed record HuggingFaceConfig(
         }
     }
 
-    private sealed class Reader(ConfigValues values, HuggingFaceArchitecture row)
+    private sealed class Reader(ConfigValues values, HuggingFaceArchitecture row, List<InputError> errors)
     {
         private readonly Architecture _architecture = Architectures.ByName(row.Name);
 
         public (ModelConfig Model, IReadOnlyDictionary<string, float[]> Factors) Read(string name)
         {
+            var known = errors.Count;
             var hidden = values.Int("hidden_size", 1, MaxWidth);
             var heads = values.Int("num_attention_heads", 1, MaxHeads);
             var kvHeads = values.Int("num_key_value_heads", 1, MaxHeads, heads);
-            if (heads % kvHeads != 0)
+            // What is wrong by itself has a stand-in here, and one error is enough.
+            var areKnown = errors.Count == known;
+            if (areKnown && heads % kvHeads != 0)
                 values.Fail("num_key_value_heads", $"must divide the number of heads, {heads}");
             var headDim = values.Int("head_dim", 2, ModelConfig.MaxHeadDim, hidden / heads);
-            if (!values.Has("head_dim") && (hidden % heads != 0 || headDim is < 2 or > ModelConfig.MaxHeadDim))
+            if (areKnown && !values.Has("head_dim") && (hidden % heads != 0 || headDim is < 2 or > ModelConfig.MaxHeadDim))
                 values.Fail("num_attention_heads", $"must divide hidden_size, {hidden}, in heads of 2 to {ModelConfig.MaxHeadDim} values");
             var layers = values.Int("num_hidden_layers", 1, MaxLayers);
             var context = values.Int(values.FirstOf("model_max_length", "max_position_embeddings"), 1, MaxContext);

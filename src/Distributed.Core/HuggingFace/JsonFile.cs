@@ -17,10 +17,7 @@ internal static class JsonFile
     {
         try
         {
-            var length = new FileInfo(path).Length;
-            if (length > MaxBytes)
-                throw new InvalidInputException(Path.GetFileName(path), $"{length} bytes", $"must have at most {MaxBytes}", path);
-            raw = File.ReadAllBytes(path);
+            raw = PlainFile.ReadAllBytes(path, MaxBytes);
             // A copy that needs no disposing of. Files written on Windows may begin with a byte order mark.
             var text = raw.AsMemory(raw is [0xEF, 0xBB, 0xBF, ..] ? 3 : 0);
             if (!Utf8.IsValid(text.Span))

@@ -30,8 +30,8 @@ internal static class SafetensorsHeader
     public static int ReadLength(MappedFile file)
     {
         var length = file.Length < LengthBytes ? 0 : BitConverter.ToUInt64(file.Span(0, LengthBytes));
-        var most = Math.Min(MaxBytes, file.Length - LengthBytes);
-        if (length < 2 || length > (ulong)Math.Max(0, most) || file.Span(LengthBytes, 1)[0] != '{')
+        var most = Math.Clamp(file.Length - LengthBytes, 0, MaxBytes);
+        if (length < 2 || length > (ulong)most || file.Span(LengthBytes, 1)[0] != '{')
             throw new InvalidInputException(
                 "header",
                 $"{length} bytes",

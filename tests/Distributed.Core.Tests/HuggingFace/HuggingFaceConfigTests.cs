@@ -147,6 +147,36 @@ public sealed class HuggingFaceConfigTests : IDisposable
     }
 
     [Fact]
+    public void One_wrong_size_is_one_error()
+    {
+        Write("llama", "llama", config =>
+        {
+            config["hidden_size"] = -64;
+            config.Remove("head_dim");
+        });
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() => ModelFile.Open(_folder.Root)).Errors);
+        Assert.Equal(("hidden_size", "-64"), (error.Key, error.Value));
+    }
+
+    [Theory]
+    [InlineData("config.json")]
+    [InlineData("tokenizer.json")]
+    [InlineData("chat_template.jinja")]
+    public void A_device_in_place_of_a_file_is_refused(string name)
+    {
+        Write("llama", "llama");
+        File.Delete(_folder.Path(name));
+        File.CreateSymbolicLink(_folder.Path(name), "/dev/zero");
+        var error = Assert.Single(Assert.Throws<InvalidInputException>(() =>
+        {
+            using var source = ModelSource.Open(_folder.Root);
+            _ = source.ChatTemplate;
+            _ = source.ReadVocabulary();
+        }).Errors);
+        Assert.Equal((name, "must be a plain file that is not empty"), (error.Key, error.Rule));
+    }
+
+    [Fact]
     public void A_folder_that_is_no_model_says_what_it_lacks()
     {
         Assert.Equal(("model", "must be a folder with config.json, or a GGUF file"), Refused());
