@@ -89,6 +89,17 @@ public sealed class PerplexityTests : IDisposable
         Assert.StartsWith($"error: FILE is {_folder.Path("none.txt")}: cannot be read", Assert.Single(missing.Errors));
     }
 
+    [Fact]
+    public async Task What_is_no_text_or_has_no_end_is_refused()
+    {
+        var latin = await Cli.RunAsync("perplexity", _folder.Write("latin.txt", [0x61, 0xE4, 0x62]), "--context", "4");
+        var endless = await Cli.RunAsync("perplexity", "/dev/zero");
+
+        Assert.Equal((2, 2), (latin.ExitCode, endless.ExitCode));
+        Assert.Equal($"error: FILE is {_folder.Path("latin.txt")}: must be text in UTF-8", Assert.Single(latin.Errors));
+        Assert.Equal("error: FILE is /dev/zero: must have at most 268435456 characters", Assert.Single(endless.Errors));
+    }
+
     public void Dispose() => _folder.Dispose();
 
     private static IEnumerable<string> ChunkLines(CliResult result) =>

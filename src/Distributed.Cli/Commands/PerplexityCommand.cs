@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using Distributed.Cli.Output;
 using Distributed.Core;
 using Distributed.Core.Sampling;
@@ -12,10 +13,13 @@ internal sealed class PerplexityCommand : Command
 {
     private const int DefaultContext = 512;
     private const int ShortestContext = 4;
-    private const int MaxTextBytes = 256 << 20;
+    private const int MaxTextLength = 256 << 20;
 
     // As llama.cpp demands, so that a figure does not stand on one chunk alone.
     private const int FewestChunks = 2;
+
+    // A byte that is no text would be scored as a character that is not there.
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     private readonly Argument<string> _file = new("FILE") { Description = "The text; - for stdin" };
     private readonly Option<int?> _chunks = Flag.Whole("--chunks", "The most chunks (default all)", 1, int.MaxValue);
@@ -73,13 +77,21 @@ internal sealed class PerplexityCommand : Command
 
     private async Task<string> ReadAsync(string path, CancellationToken cancellation)
     {
-        if (path == "-")
-            return await _terminal.In.ReadToEndAsync(cancellation);
         try
         {
-            if (new FileInfo(path) is { Exists: true, Length: > MaxTextBytes })
-                throw new IOException($"it has more than {ByteSize.Format(MaxTextBytes)}");
-            return await File.ReadAllTextAsync(path, cancellation);
+            await using var file = path == "-" ? null : File.OpenRead(path);
+            using var reader = new StreamReader(file ?? _terminal.In.BaseStream, StrictUtf8, leaveOpen: true);
+            // Block by block: the length of a pipe or device is not known before its end.
+            var text = new StringBuilder();
+            var block = new char[1 << 16];
+            for (int count; (count = await reader.ReadAsync(block, cancellation)) > 0; text.Append(block, 0, count))
+                if (text.Length + count > MaxTextLength)
+                    throw new InvalidInputException("FILE", path, $"must have at most {MaxTextLength} characters");
+            return text.ToString();
+        }
+        catch (DecoderFallbackException)
+        {
+            throw new InvalidInputException("FILE", path, "must be text in UTF-8");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {

@@ -29,7 +29,7 @@ internal sealed class Terminal : IDisposable
     }
 
     /// <summary>stdin, as UTF-8.</summary>
-    public TextReader In { get; }
+    public StreamReader In { get; }
 
     /// <summary>stdout: the result.</summary>
     public TextWriter Out { get; }
