@@ -24,6 +24,12 @@ internal sealed class TensorTypes(ModelFile model, FileType target)
         return target.Base.BlockLength == 1 ? target.Base : FitRows(Choose(tensor.Name), tensor.Columns);
     }
 
+    /// <summary>Whether the mixes spend more bits on a layer.</summary>
+    /// <param name="layer">The layer, from 0.</param>
+    /// <param name="layers">Layers of the model.</param>
+    public static bool GetsMoreBits(int layer, int layers) =>
+        layer < layers / 8 || layer >= 7 * layers / 8 || (layer - (layers / 8)) % 3 == 2;
+
     private static bool IsMatrix(Tensor tensor) =>
         tensor.Dimensions.Skip(1).Any(dimension => dimension > 1)
         && tensor.Name.EndsWith(".weight", StringComparison.Ordinal)
@@ -56,7 +62,7 @@ internal sealed class TensorTypes(ModelFile model, FileType target)
             return Q8_0.Type;
         return target.Name switch
         {
-            "Q4_K_M" or "Q5_K_M" when GetsMoreBits(layer) => Q6_K.Type,
+            "Q4_K_M" or "Q5_K_M" when GetsMoreBits(layer, model.Config.NumLayers) => Q6_K.Type,
             "Q4_K_S" when layer < 4 => Q5_K.Type,
             // Its eight query heads share each row of values.
             "Q4_K_M" or "Q4_K_S" when model.Config.NumLayers == LayersOf70B => Q5_K.Type,
@@ -66,16 +72,10 @@ internal sealed class TensorTypes(ModelFile model, FileType target)
 
     private QuantType ChooseForDown(int layer) => target.Name switch
     {
-        "Q4_K_M" or "Q5_K_M" when GetsMoreBits(layer) => Q6_K.Type,
+        "Q4_K_M" or "Q5_K_M" when GetsMoreBits(layer, model.Config.NumLayers) => Q6_K.Type,
         "Q4_K_S" when layer < model.Config.NumLayers / 8 => Q5_K.Type,
         _ => target.Base,
     };
-
-    private bool GetsMoreBits(int layer)
-    {
-        var layers = model.Config.NumLayers;
-        return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - (layers / 8)) % 3 == 2;
-    }
 
     // Rows must be whole blocks.
     private static QuantType FitRows(QuantType type, long columns)

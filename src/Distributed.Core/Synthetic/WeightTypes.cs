@@ -42,13 +42,9 @@ public sealed class WeightTypes
     public QuantType Of(TensorSpec spec, int layer, int layers, bool isTied)
     {
         var matters = spec.Role == TensorRole.Repeating
-            ? HasMoreBits(layer, layers)
+            ? TensorTypes.GetsMoreBits(layer, layers)
                 && (spec.Name.StartsWith("attn_v.", StringComparison.Ordinal) || spec.Name.StartsWith("ffn_down", StringComparison.Ordinal))
             : spec.Name == TensorNames.Output || isTied;
         return _isMix && matters ? Q6_K.Type : _most;
     }
-
-    // The first eighth of the layers, the last one, and every third between.
-    private static bool HasMoreBits(int layer, int layers) =>
-        layer < layers / 8 || layer >= 7 * layers / 8 || (layer - (layers / 8)) % 3 == 2;
 }
