@@ -81,13 +81,15 @@ public sealed class QuantizeTests : IDisposable
         Assert.Equal([_folder.Path("out.gguf"), model], Directory.GetFiles(_folder.Root).Order());
     }
 
-    [Fact]
-    public async Task An_empty_name_is_refused()
+    [Theory]
+    [InlineData("", "must not be empty")]
+    [InlineData("/dev/stdout", "must not be stdout, which has the report")]
+    public async Task What_is_no_file_is_refused(string name, string rule)
     {
-        var result = await Cli.RunAsync("quantize", Golden.Path("architectures/llama.gguf"), "", "Q8_0");
+        var result = await Cli.RunAsync("quantize", Golden.Path("architectures/llama.gguf"), name, "Q8_0", "--force");
 
         Assert.Equal(2, result.ExitCode);
-        Assert.Equal("error: OUT is : must not be empty", Assert.Single(result.Errors));
+        Assert.Equal($"error: OUT is {name}: {rule}", Assert.Single(result.Errors));
     }
 
     [Fact]

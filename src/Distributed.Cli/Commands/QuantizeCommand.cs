@@ -99,7 +99,10 @@ internal sealed class QuantizeCommand : Command
         }
 
         var target = RealPath(path);
-        if (model.Paths.Any(shard => RealPath(shard) == target))
+        // What is told of the file would be written over its beginning.
+        if (Path.GetFullPath(path) is "/dev/stdout" or "/dev/fd/1" or "/proc/self/fd/1")
+            yield return new InputError("OUT", path, "must not be stdout, which has the report");
+        else if (model.Paths.Any(shard => RealPath(shard) == target))
             yield return new InputError("OUT", path, "must be another file than IN");
         else if (File.Exists(path) && !force)
             yield return new InputError("OUT", path, "exists already; --force replaces it");
