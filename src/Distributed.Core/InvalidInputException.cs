@@ -15,10 +15,12 @@ public sealed record InputError(string Key, string? Value, string Rule, string? 
     public override string ToString()
     {
         var where = Source is null ? "" : Line is null ? $"{Source}: " : $"{Source}:{Line}: ";
-        return Value is null ? $"{where}{Key}: {Rule}" : $"{where}{Key} is {Shorten(Value)}: {Rule}";
+        // Keys come from outside too: the names of tensors, the tokens of a vocabulary.
+        return Value is null ? $"{where}{Shorten(Key)}: {Rule}" : $"{where}{Shorten(Key)} is {Shorten(Value)}: {Rule}";
     }
 
-    private static string Shorten(string value)
+    /// <summary>A text from outside as errors show it: at most <see cref="MaxValueLength"/> characters, none of them control characters.</summary>
+    internal static string Shorten(string value)
     {
         var printable = string.Create(Math.Min(value.Length, MaxValueLength), value, (span, text) =>
         {

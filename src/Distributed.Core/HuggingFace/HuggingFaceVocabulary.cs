@@ -113,7 +113,7 @@ internal sealed class HuggingFaceVocabulary
         var tokens = new string?[count];
         foreach (var (token, id) in _ids.Where(entry => entry.Value < count))
             tokens[id] = tokens[id] is not { } other ? token
-                : throw Error($"model.vocab.{token}", $"{id}", $"must differ from the id of {other}");
+                : throw Error($"model.vocab.{token}", $"{id}", $"must differ from the id of {InputError.Shorten(other)}");
         for (var id = 0; id < count; id++)
             tokens[id] ??= $"[PAD{id}]";
         return tokens!;

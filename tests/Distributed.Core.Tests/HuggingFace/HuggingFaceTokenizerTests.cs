@@ -154,6 +154,16 @@ public sealed class HuggingFaceTokenizerTests : IDisposable
         Assert.Equal(("tokenizer.json", value), (error.Key, error.Value));
     }
 
+    [Theory]
+    [InlineData("""{"\u001b[31m": -1}""")]
+    [InlineData("""{"\u001b[31m": 0, "\u001b[32m": 0}""")]
+    public void Control_characters_of_a_token_are_not_shown(string vocab)
+    {
+        Write("gpt-2", "{}");
+        Change("tokenizer.json", json => json["model"]!["vocab"] = JsonNode.Parse(vocab));
+        Assert.DoesNotContain('\u001b', Assert.Throws<InvalidInputException>(Open).Message);
+    }
+
     private static string Crossing(string pre) => Golden.Path($"tokenizers/crossing.pre-{pre}.json");
 
     private void Compare(string path, bool mergesAsPairs = false)
