@@ -230,7 +230,7 @@ public sealed unsafe partial class CpuBackend : Backend
     private void RunTasks(int count)
     {
         var work = new MatMulWork(_tasks, count, _threads.Count);
-        _threads.Run(ref work, work.Chunks);
+        _threads.Run(ref work, work.Chunks, work.WorthSharing);
     }
 
     private void CheckScratch(int rows, int columns)

@@ -37,7 +37,7 @@ public sealed unsafe partial class CpuBackend
         var quantized = _scratch.Data + ((long)chosen.Count * input.Columns * sizeof(float));
         var kinds = new TermKinds(weights);
         var prepare = new ExpertInputWork(_kernels, input, perChoice, chosen, values, quantized, kinds);
-        if (kinds.Count > 0 || !perChoice)
+        if (kinds.Count > 0 || (!perChoice && kinds.AnyTakesFloats))
             _threads.Run(ref prepare, prepare.Chunks);
 
         var count = 0;

@@ -21,8 +21,8 @@ internal static unsafe partial class ExecutableMemory
 
     /// <summary>Copies code into executable memory; null where the system refuses it.</summary>
     /// <param name="length">Bytes to allocate.</param>
-    /// <param name="write">Writes the code, given its address, into the bytes.</param>
-    public static void* TryCreate(int length, Func<nint, byte[]> write)
+    /// <param name="encode">The code for an address, at most <paramref name="length"/> bytes.</param>
+    public static void* TryCreate(int length, Func<nint, byte[]> encode)
     {
         // What is assembled is code of 64 bits.
         if (RuntimeInformation.ProcessArchitecture != Architecture.X64)
@@ -34,13 +34,13 @@ internal static unsafe partial class ExecutableMemory
                 var memory = VirtualAlloc(null, (nuint)length, MemCommitReserve, PageReadWrite);
                 if (memory is null)
                     return null;
-                write((nint)memory).CopyTo(new Span<byte>(memory, length));
+                encode((nint)memory).CopyTo(new Span<byte>(memory, length));
                 return VirtualProtect(memory, (nuint)length, PageExecuteRead, out _) ? memory : null;
             }
             var mapped = Map(null, length, ProtRead | ProtWrite, MapPrivate | MapAnonymous, -1, 0);
             if ((nint)mapped == -1)
                 return null;
-            write((nint)mapped).CopyTo(new Span<byte>(mapped, length));
+            encode((nint)mapped).CopyTo(new Span<byte>(mapped, length));
             return Protect(mapped, length, ProtRead | ProtExec) == 0 ? mapped : null;
         }
         catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException)

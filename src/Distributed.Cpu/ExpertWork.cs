@@ -17,7 +17,7 @@ internal readonly unsafe struct ExpertInputWork(
         for (var choice = chunk * _size; choice < Math.Min(choices.Count, (chunk + 1) * _size); choice++)
         {
             var row = CpuBackend.Row(input, perChoice ? choice : choices.Token(choice));
-            if (!perChoice)
+            if (!perChoice && kinds.AnyTakesFloats)
                 new ReadOnlySpan<float>(row, input.Columns).CopyTo(new Span<float>(values + ((long)choice * input.Columns), input.Columns));
             if (kinds.Count > 0)
             {

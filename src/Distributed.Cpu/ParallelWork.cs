@@ -48,7 +48,7 @@ internal readonly unsafe struct PrepareInputWork(
 internal readonly struct MatMulWork : IParallelWork
 {
     /// <summary>Multiplications that are worth waking a thread for.</summary>
-    private const long WorthSharing = 1 << 18;
+    private const long WorthWaking = 1 << 15;
 
     /// <summary>Multiplications in a chunk: enough to hide the hand-out, few enough to end together.</summary>
     private const long ChunkSize = 1 << 20;
@@ -69,7 +69,8 @@ internal readonly struct MatMulWork : IParallelWork
         var all = 0L;
         foreach (ref var task in tasks.AsSpan(0, count))
             all += task.Rows * task.PerRow;
-        var size = all < WorthSharing ? all : Math.Min(ChunkSize, all / threads);
+        WorthSharing = all >= WorthWaking;
+        var size = Math.Min(ChunkSize, all / threads);
         foreach (ref var task in tasks.AsSpan(0, count))
         {
             var rows = Math.Min(Math.Max(size / task.PerRow, Math.Min(ManyRows, task.Rows / (threads * ChunksPerThread))), task.Rows);
@@ -81,6 +82,8 @@ internal readonly struct MatMulWork : IParallelWork
     }
 
     public int Chunks { get; }
+
+    public bool WorthSharing { get; }
 
     public void Run(int chunk)
     {

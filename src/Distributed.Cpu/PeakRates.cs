@@ -45,7 +45,7 @@ public sealed class PeakRates : IDisposable
         var work = new ReadWork(_buffer.Data, _buffer.Bytes);
         var start = Stopwatch.GetTimestamp();
         threads.Run(ref work, work.Chunks);
-        return _buffer.Bytes / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return work.Bytes / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
     /// <summary>
@@ -88,6 +88,8 @@ public sealed class PeakRates : IDisposable
         private const int ChunkBytes = 1 << 20;
 
         public int Chunks => (int)(bytes / ChunkBytes);
+
+        public double Bytes => (double)Chunks * ChunkBytes;
 
         public void Run(int chunk) => PeakLoops.Read(data + ((long)chunk * ChunkBytes), ChunkBytes);
     }

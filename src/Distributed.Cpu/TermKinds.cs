@@ -15,13 +15,18 @@ internal readonly struct TermKinds
         foreach (var weight in weights)
         {
             var kernel = ((CpuWeight)weight).Kernel;
-            if (kernel.Terms is { } terms && SlotOf(kernel) < 0)
+            if (kernel.Terms is not { } terms)
+                AnyTakesFloats = true;
+            else if (SlotOf(kernel) < 0)
                 _kinds[Count++] = terms;
         }
     }
 
     /// <summary>Kinds.</summary>
     public int Count { get; }
+
+    /// <summary>Some of the weights take float32.</summary>
+    public bool AnyTakesFloats { get; }
 
     /// <summary>What each slot holds.</summary>
     [System.Diagnostics.CodeAnalysis.UnscopedRef]

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
@@ -21,10 +20,6 @@ internal readonly unsafe struct IQ4_NLWeights : IInt8Weights
         where T : struct, IByteLanes<T>
     {
         T.StoreLow(T.LoadFirst(unit, stride), panel.Halves);
-        Nibbles.UnpackLevels<T>(unit + 2, stride, Pointer(Levels), panel.Numbers);
+        Nibbles.UnpackLevels<T>(unit + 2, stride, Levels, panel.Numbers);
     }
-
-    /// <summary>The address of constant data, which does not move.</summary>
-    public static byte* Pointer(ReadOnlySpan<byte> constant) =>
-        (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(constant));
 }

@@ -27,7 +27,7 @@ internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
         {
             var block = panel.From(group, Terms);
             T.StoreScales((lower & T.Create(15)) | ((upper & T.Create(3)) << 4), 0, 32, panel.Scratch, block.Factors);
-            Nibbles.UnpackLevels<T>(unit + Numbers + (16 * group), stride, IQ4_NLWeights.Pointer(IQ4_NLWeights.Levels), block.Numbers);
+            Nibbles.UnpackLevels<T>(unit + Numbers + (16 * group), stride, IQ4_NLWeights.Levels, block.Numbers);
         }
     }
 }

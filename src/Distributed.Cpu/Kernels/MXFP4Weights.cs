@@ -22,6 +22,6 @@ internal readonly unsafe struct MXFP4Weights : IInt8Weights
     {
         for (var row = 0; row < WeightPanel.Rows; row++)
             panel.Factors[row] = Powers[unit[row * stride]];
-        Nibbles.UnpackLevels<T>(unit + 1, stride, IQ4_NLWeights.Pointer(Levels), panel.Numbers);
+        Nibbles.UnpackLevels<T>(unit + 1, stride, Levels, panel.Numbers);
     }
 }

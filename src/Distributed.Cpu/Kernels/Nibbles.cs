@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Distributed.Cpu.Kernels;
 
@@ -40,11 +41,12 @@ internal static unsafe class Nibbles
         T.Store(((d >> 4) & low) | Fifth(bits, 0), numbers + 448);
     }
 
-    /// <summary>The same with a table of sixteen levels.</summary>
+    /// <summary>The same with a table of sixteen levels, which are to be constant data: that does not move.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void UnpackLevels<T>(byte* rows, long stride, byte* levels, byte* numbers)
+    public static void UnpackLevels<T>(byte* rows, long stride, ReadOnlySpan<byte> constant, byte* numbers)
         where T : struct, IByteLanes<T>
     {
+        var levels = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(constant));
         T.Load(rows, stride, out var a, out var b, out var c, out var d);
         var low = T.Create(15);
         T.Store(T.Lookup(a & low, levels), numbers);

@@ -86,7 +86,7 @@ public class ClusterFileTests
             sequences: 3
             wire: f16
             kv-type: f8
-            http: unix:/tmp/http.sock
+            http: unix:/run/http.sock
             workers:
               - name: one
                 address: 127.0.0.1
@@ -113,7 +113,7 @@ public class ClusterFileTests
                 "c.yaml:4: sequences: is given twice, first in line 3",
                 "c.yaml:5: wire is f16: is not there yet: this version knows f32",
                 "c.yaml:6: kv-type is f8: must be one of f32, f16, q8_0",
-                "c.yaml:7: http is unix:/tmp/http.sock: must be HOST:PORT",
+                "c.yaml:7: http is unix:/run/http.sock: must be HOST:PORT",
                 $"c.yaml:10: workers[0].address is 127.0.0.1: {NodeAddress.Rule}",
                 $"c.yaml:11: workers[0].memory.cpu is 8: {ByteSize.Rule}",
                 "c.yaml:14: workers[1].devices[1] is cpu: is given twice",
