@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
 
@@ -27,7 +28,7 @@ internal sealed partial class Cli : IAsyncDisposable
     }
 
     /// <summary>The program's file.</summary>
-    public static string Executable => Path.Combine(AppContext.BaseDirectory, "distributed");
+    public static string Executable => Repository.Program;
 
     /// <summary>Runs to the end with an empty stdin.</summary>
     public static Task<CliResult> RunAsync(params string[] args) => RunAsync("", args);

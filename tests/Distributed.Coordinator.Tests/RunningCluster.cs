@@ -23,7 +23,7 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     private RunningCluster(LocalWorkers workers, CoordinatorHost host) => (Workers, Host) = (workers, host);
 
-    public static IReadOnlyList<string> Program { get; } = [Path.Combine(AppContext.BaseDirectory, "distributed")];
+    public static IReadOnlyList<string> Program { get; } = [Repository.Program];
 
     public LocalWorkers Workers { get; }
 
