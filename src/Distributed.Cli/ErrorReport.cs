@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Cluster;
+using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 
 namespace Distributed.Cli;
@@ -35,7 +36,7 @@ internal static class ErrorReport
                     Print(terminal, one.ToString());
                 code = ExitCode.InvalidInput;
                 break;
-            case StageFailureException or IOException or UnauthorizedAccessException or TimeoutException or OperationCanceledException:
+            case StageFailureException or QueueFullException or IOException or UnauthorizedAccessException or TimeoutException or OperationCanceledException:
                 Print(terminal, error.Message);
                 break;
             default:

@@ -31,7 +31,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Pipeline = pipeline;
         _silo = silo;
         _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
-        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder);
+        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed);
     }
 
     /// <summary>The cluster.</summary>

@@ -19,14 +19,18 @@ public sealed class Pipeline : IAsyncDisposable
     private const int QueueLength = 16;
 
     // A chunk of prefill of a large model on a slow CPU takes minutes; a dead worker is noticed long before, by its stream.
-    private static readonly TimeSpan StepTimeout = TimeSpan.FromMinutes(15);
+    internal static readonly TimeSpan StepTimeout = TimeSpan.FromMinutes(15);
+
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan NeighbourPatience = TimeSpan.FromMilliseconds(300);
 
     private readonly WorkerConnections _workers;
-    private readonly ConcurrentDictionary<long, TaskCompletionSource<StepResult>> _steps = new();
+    private readonly ConcurrentDictionary<long, PendingStep> _steps = new();
     private readonly ConcurrentDictionary<long, TaskCompletionSource> _releases = new();
-    private readonly Channel<Order> _orders = Channel.CreateBounded<Order>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+    // Whoever has an order carries it to the transport, without a change of threads where nothing else is being sent.
+    private readonly Channel<Order> _orders = Channel.CreateBounded<Order>(
+        new BoundedChannelOptions(QueueLength) { SingleReader = true, AllowSynchronousContinuations = true });
+
     private readonly TaskCompletionSource<Failure> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _tasks = [];
@@ -101,11 +105,21 @@ public sealed class Pipeline : IAsyncDisposable
         var step = new Step { Epoch = Epoch };
         step.Slices.Add(slices);
         step.Tokens.Add(tokens);
-        var completion = new TaskCompletionSource<StepResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await EnqueueAsync(new Order(step, completion, null), cancellation);
-        var result = await WaitAsync(completion.Task, cancellation);
+        var pending = new AwaitedStep(step);
+        await SendAsync(pending, cancellation);
+        var result = await WaitAsync(pending.Result, cancellation);
         return result.Failure is null ? result : throw new StageFailureException(result.Failure);
     }
+
+    /// <summary>Puts a step into the queue of stage 0, behind those sent before; waits while that is full.</summary>
+    /// <param name="pending">
+    /// The step, with this pipeline's epoch, and who is told how it ended. When the pipeline fails meanwhile it may not be told:
+    /// <see cref="Failed"/> says so too.
+    /// </param>
+    /// <param name="cancellation">Gives up before it is in the queue.</param>
+    /// <exception cref="StageFailureException">The pipeline has failed.</exception>
+    internal ValueTask SendAsync(PendingStep pending, CancellationToken cancellation) =>
+        EnqueueAsync(new Order(pending, null), cancellation);
 
     /// <summary>Frees the KV cache of sequences on every stage, behind the steps already sent.</summary>
     /// <exception cref="StageFailureException">The pipeline has failed.</exception>
@@ -116,7 +130,7 @@ public sealed class Pipeline : IAsyncDisposable
         var completions = sequences.Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
         for (var i = 0; i < completions.Length; i++)
             _releases[sequences[i]] = completions[i];
-        await EnqueueAsync(new Order(null, null, release), cancellation);
+        await EnqueueAsync(new Order(null, release), cancellation);
         foreach (var completion in completions)
             await WaitAsync(AsResult(completion.Task), cancellation);
     }
@@ -233,11 +247,11 @@ public sealed class Pipeline : IAsyncDisposable
         {
             await foreach (var order in _orders.Reader.ReadAllAsync(_stopping.Token))
             {
-                if (order.Step is { } step)
+                if (order.Pending is { } pending)
                 {
-                    step.Step_ = number++;
-                    _steps[step.Step_] = order.Completion!;
-                    await forward.SendAsync(step);
+                    pending.Step.Step_ = number++;
+                    _steps[pending.Step.Step_] = pending;
+                    await forward.SendAsync(pending.Step);
                 }
                 else
                 {
@@ -300,7 +314,7 @@ public sealed class Pipeline : IAsyncDisposable
 
     private void Complete(StepResult result)
     {
-        if (!_steps.TryRemove(result.Step, out var completion))
+        if (!_steps.TryRemove(result.Step, out var pending))
             return;
         result.Timings.Add(new StageTiming
         {
@@ -308,7 +322,7 @@ public sealed class Pipeline : IAsyncDisposable
             WireNs = Math.Max(0, result.ArrivedNs + _returnClockOffsetNs - result.SentNs),
             DeserializeNs = NodeClock.Now - result.ArrivedNs,
         });
-        completion.TrySetResult(result);
+        pending.Completed(result);
     }
 
     // A worker that dies takes its neighbours' streams along, and they may say so first. The end of its own watch names it, so
@@ -320,7 +334,8 @@ public sealed class Pipeline : IAsyncDisposable
         Fail(failure);
     }
 
-    private void Fail(Failure failure)
+    /// <summary>Ends the pipeline: all steps under way fail, and all that come.</summary>
+    internal void Fail(Failure failure)
     {
         _failed.TrySetResult(failure);
         _orders.Writer.TryComplete();
@@ -328,7 +343,7 @@ public sealed class Pipeline : IAsyncDisposable
         foreach (var key in _steps.Keys)
         {
             if (_steps.TryRemove(key, out var step))
-                step.TrySetException(error);
+                step.Failed(error);
         }
 
         foreach (var key in _releases.Keys)
@@ -372,5 +387,5 @@ public sealed class Pipeline : IAsyncDisposable
         return true;
     }
 
-    private sealed record Order(Step? Step, TaskCompletionSource<StepResult>? Completion, Release? Release);
+    private sealed record Order(PendingStep? Pending, Release? Release);
 }

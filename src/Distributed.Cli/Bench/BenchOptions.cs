@@ -39,12 +39,21 @@ internal sealed record BenchOptions(IReadOnlyList<BenchTest> Tests, int[] Thread
     }
 
     /// <summary>The same for workers, which are not in it yet.</summary>
-    public ClusterConfig Cluster(ModelFile model) => new()
+    /// <exception cref="InvalidInputException">Answers are longer than the model's context.</exception>
+    public ClusterConfig Cluster(ModelFile model)
     {
-        Model = model.Path,
-        Context = Context,
-        Sequences = Sequences,
-        MaxBatchTokens = StepTokens,
-        KvType = KvType,
-    };
+        // A request's answer may be as long as the context has room, and its last token is drawn but not computed.
+        var context = Tests.Max(test => test.Depth + test.Tokens + (test.Kind == TestKind.Decode ? 1 : 0));
+        return context <= model.Config.ContextLength
+            ? new ClusterConfig
+            {
+                Model = model.Path,
+                Context = context,
+                Sequences = Sequences,
+                MaxBatchTokens = StepTokens,
+                KvType = KvType,
+            }
+            : throw new InvalidInputException(
+                "--decode", $"{context - 1}", $"must be, with --depth, below the context of {model.Config.Name}, {model.Config.ContextLength} tokens");
+    }
 }

@@ -23,7 +23,7 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Action<st
             tell($"loading with {threads} threads");
             await using var target = await StartAsync(threads);
             using var limitThreads = new CpuThreads(threads);
-            var runner = new BenchRunner(target, model.Model.Config.VocabSize, options.Batch, cancellation);
+            var runner = new BenchRunner(target, cancellation);
             foreach (var test in options.Tests)
             {
                 tell($"{test}, {threads} threads");

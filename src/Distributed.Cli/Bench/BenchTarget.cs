@@ -1,9 +1,8 @@
 using Distributed.Core;
-using Distributed.Engine.KvCache;
 
 namespace Distributed.Cli.Bench;
 
-/// <summary>A loaded model whose steps can be timed.</summary>
+/// <summary>A loaded model whose work can be timed. Which tokens it computes does not matter, so they are random.</summary>
 internal abstract class BenchTarget : IAsyncDisposable
 {
     /// <summary>What it took, all stages together.</summary>
@@ -12,12 +11,24 @@ internal abstract class BenchTarget : IAsyncDisposable
     /// <summary>Bytes that it was forecast to take.</summary>
     public abstract long Forecast { get; }
 
-    /// <summary>Runs one step to its end.</summary>
-    /// <param name="slices">Whose tokens.</param>
-    /// <param name="tokens">Slice after slice.</param>
-    /// <param name="outputs">Compute what follows the last token of each slice.</param>
-    /// <param name="cancellation">Gives up.</param>
-    public abstract Task StepAsync(SequenceSlice[] slices, ReadOnlyMemory<int> tokens, bool outputs, CancellationToken cancellation);
+    /// <summary>Has a sequence hold so many tokens, whatever it held before.</summary>
+    /// <param name="sequence">Its number, from 0.</param>
+    /// <param name="depth">Tokens.</param>
+    /// <param name="cancellation">Gives up between two steps.</param>
+    public abstract Task PrepareAsync(int sequence, int depth, CancellationToken cancellation);
+
+    /// <summary>Computes a prompt, and what follows its last token.</summary>
+    /// <param name="depth">Tokens that sequence 0 holds already.</param>
+    /// <param name="tokens">Tokens of the prompt.</param>
+    /// <param name="cancellation">Gives up between two steps.</param>
+    public abstract Task PrefillAsync(int depth, int tokens, CancellationToken cancellation);
+
+    /// <summary>Computes answers side by side, one token after the other.</summary>
+    /// <param name="sequences">How many.</param>
+    /// <param name="depth">Tokens that each sequence holds already.</param>
+    /// <param name="tokens">Tokens of each answer.</param>
+    /// <param name="cancellation">Gives up between two steps.</param>
+    public abstract Task DecodeAsync(int sequences, int depth, int tokens, CancellationToken cancellation);
 
     /// <summary>Forgets the first sequences.</summary>
     public abstract Task ReleaseAsync(int sequences, CancellationToken cancellation);

@@ -12,6 +12,7 @@ internal sealed class InProcessTarget : BenchTarget
     private readonly Stage _stage;
     private readonly float[] _logits;
     private readonly int[] _outputs;
+    private readonly Random _random = new(1);
 
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="spec">All its layers.</param>
@@ -43,17 +44,30 @@ internal sealed class InProcessTarget : BenchTarget
     public override long Forecast { get; }
 
     /// <inheritdoc/>
-    public override Task StepAsync(SequenceSlice[] slices, ReadOnlyMemory<int> tokens, bool outputs, CancellationToken cancellation)
+    public override Task PrepareAsync(int sequence, int depth, CancellationToken cancellation)
     {
-        cancellation.ThrowIfCancellationRequested();
-        var end = 0;
-        for (var i = 0; i < slices.Length; i++)
+        Prefill(sequence, 0, depth, outputs: false, cancellation);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override Task PrefillAsync(int depth, int tokens, CancellationToken cancellation)
+    {
+        Prefill(0, depth, tokens, outputs: true, cancellation);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override Task DecodeAsync(int sequences, int depth, int tokens, CancellationToken cancellation)
+    {
+        var slices = new SequenceSlice[sequences];
+        for (var i = 0; i < tokens; i++)
         {
-            end += slices[i].Count;
-            _outputs[i] = end - 1;
+            for (var sequence = 0; sequence < sequences; sequence++)
+                slices[sequence] = new SequenceSlice(sequence, depth + i, 1);
+            Step(slices, outputs: true, cancellation);
         }
-        var wanted = outputs ? slices.Length : 0;
-        _stage.Forward(slices, tokens.Span, _outputs.AsSpan(0, wanted), [], _logits.AsSpan(0, _stage.ResultLength(tokens.Length, wanted)));
+
         return Task.CompletedTask;
     }
 
@@ -74,5 +88,31 @@ internal sealed class InProcessTarget : BenchTarget
         _stage.Dispose();
         _backend.Dispose();
         return ValueTask.CompletedTask;
+    }
+
+    private void Prefill(int sequence, int start, int count, bool outputs, CancellationToken cancellation)
+    {
+        for (int done = 0, chunk; done < count; done += chunk)
+        {
+            chunk = Math.Min(_stage.Spec.MaxBatchTokens, count - done);
+            Step([new SequenceSlice(sequence, start + done, chunk)], outputs && done + chunk == count, cancellation);
+        }
+    }
+
+    private void Step(ReadOnlySpan<SequenceSlice> slices, bool outputs, CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        var end = 0;
+        for (var i = 0; i < slices.Length; i++)
+        {
+            end += slices[i].Count;
+            _outputs[i] = end - 1;
+        }
+
+        var tokens = new int[end];
+        foreach (ref var token in tokens.AsSpan())
+            token = _random.Next(_stage.Config.VocabSize);
+        var wanted = outputs ? slices.Length : 0;
+        _stage.Forward(slices, tokens, _outputs.AsSpan(0, wanted), [], _logits.AsSpan(0, _stage.ResultLength(end, wanted)));
     }
 }

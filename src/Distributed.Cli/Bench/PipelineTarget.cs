@@ -1,22 +1,31 @@
-using Distributed.Cluster;
 using Distributed.Cluster.Config;
-using Distributed.Cluster.Protocol;
 using Distributed.Coordinator;
+using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 using Distributed.Core.Sampling;
-using Distributed.Engine.KvCache;
 
 namespace Distributed.Cli.Bench;
 
-/// <summary>The layers on worker processes of its own: the same way that a run's tokens go, sampling included.</summary>
+/// <summary>
+/// The layers on worker processes of its own, and requests to a scheduler: the same way that a run's tokens go, sampling included.
+/// Several steps are on their way, and sequences share them, as the scheduler has it.
+/// </summary>
 internal sealed class PipelineTarget : BenchTarget
 {
-    private static readonly Sampling Greedy = new SamplingOptions { Temperature = 0 }.ToMessage([]);
+    private static readonly SamplingOptions Greedy = new() { Temperature = 0 };
 
     private readonly LocalWorkers _workers;
     private readonly Pipeline _pipeline;
+    private readonly Scheduler _scheduler;
+    private readonly int _vocabulary;
+    private readonly Random _random = new(1);
+    private readonly Dictionary<int, int[]> _held = [];
 
-    private PipelineTarget(LocalWorkers workers, Pipeline pipeline) => (_workers, _pipeline) = (workers, pipeline);
+    private PipelineTarget(LocalWorkers workers, Pipeline pipeline, ClusterConfig config, int vocabulary)
+    {
+        (_workers, _pipeline, _vocabulary) = (workers, pipeline, vocabulary);
+        _scheduler = new Scheduler(pipeline, config, isEnd: _ => false, changed: (_, _) => { });
+    }
 
     /// <inheritdoc/>
     public override StageMemory Memory => _pipeline.Memory.Aggregate(default(StageMemory), (sum, stage) => new StageMemory(
@@ -44,7 +53,8 @@ internal sealed class PipelineTarget : BenchTarget
                 Workers = [.. local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })],
             };
             var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
-            return new PipelineTarget(local, await Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, cancellation));
+            var pipeline = await Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, cancellation);
+            return new PipelineTarget(local, pipeline, config, model.Config.VocabSize);
         }
         catch
         {
@@ -54,21 +64,29 @@ internal sealed class PipelineTarget : BenchTarget
     }
 
     /// <inheritdoc/>
-    public override async Task StepAsync(SequenceSlice[] slices, ReadOnlyMemory<int> tokens, bool outputs, CancellationToken cancellation)
+    public override async Task PrepareAsync(int sequence, int depth, CancellationToken cancellation)
     {
-        var messages = Array.ConvertAll(slices, slice => new Slice
-        {
-            Sequence = slice.Sequence,
-            Start = slice.Start,
-            Count = slice.Count,
-            Sampling = outputs ? Greedy : null,
-        });
-        await _pipeline.RunAsync(messages, tokens.ToArray(), cancellation);
+        _held[sequence] = Tokens(depth);
+        if (depth > 0)
+            await GenerateAsync(sequence, _held[sequence], 1, cancellation);
     }
 
     /// <inheritdoc/>
-    public override Task ReleaseAsync(int sequences, CancellationToken cancellation) =>
-        _pipeline.ReleaseAsync([.. Enumerable.Range(0, sequences).Select(sequence => (long)sequence)], cancellation);
+    public override Task PrefillAsync(int depth, int tokens, CancellationToken cancellation) =>
+        GenerateAsync(0, [.. _held[0], .. Tokens(tokens)], 1, cancellation);
+
+    /// <inheritdoc/>
+    public override Task DecodeAsync(int sequences, int depth, int tokens, CancellationToken cancellation) =>
+        // One token more than is held: every token drawn is one token computed.
+        Task.WhenAll(Enumerable.Range(0, sequences).Select(sequence =>
+            GenerateAsync(sequence, [.. _held[sequence], .. Tokens(1)], tokens, cancellation)));
+
+    /// <inheritdoc/>
+    public override async Task ReleaseAsync(int sequences, CancellationToken cancellation)
+    {
+        for (var sequence = 0; sequence < sequences; sequence++)
+            await _scheduler.EndSessionAsync(NameOf(sequence));
+    }
 
     /// <inheritdoc/>
     public override long PeakResident() => _workers.Workers.Sum(worker => ProcessMemory.Peak(worker.Process.Id));
@@ -76,7 +94,34 @@ internal sealed class PipelineTarget : BenchTarget
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()
     {
+        await _scheduler.DisposeAsync();
         await _pipeline.DisposeAsync();
         await _workers.DisposeAsync();
+    }
+
+    // The session keeps what was computed, so that the next request with the same beginning computes only what is new.
+    private async Task GenerateAsync(int sequence, int[] prompt, int tokens, CancellationToken cancellation)
+    {
+        var request = new GenerationRequest
+        {
+            Tokens = prompt,
+            Sampling = Greedy,
+            MaxTokens = tokens,
+            Session = NameOf(sequence),
+            IgnoreEnd = true,
+        };
+        await foreach (var _ in _scheduler.Generate(request, cancellation))
+        {
+        }
+    }
+
+    private static string NameOf(int sequence) => $"bench-{sequence}";
+
+    private int[] Tokens(int count)
+    {
+        var tokens = new int[count];
+        foreach (ref var token in tokens.AsSpan())
+            token = _random.Next(_vocabulary);
+        return tokens;
     }
 }

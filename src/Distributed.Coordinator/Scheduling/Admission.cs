@@ -24,6 +24,16 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     private long _lastSequence;
     private long _lastUse;
 
+    /// <summary>Requests that wait.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+                return _waiting.Count;
+        }
+    }
+
     /// <summary>Waits for a place.</summary>
     /// <param name="id">The session to go on with, or to begin; null for a session that ends with the request.</param>
     /// <param name="tokens">The most tokens the sequence may come to.</param>

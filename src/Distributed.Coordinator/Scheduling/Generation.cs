@@ -45,29 +45,22 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
         var cancellation = linked.Token;
         var started = Stopwatch.GetTimestamp();
         var place = await _scheduler.EnterAsync(_request, cancellation);
-        var session = place.Session;
-        var run = _scheduler.Run(session, _request);
+        var run = _scheduler.Run(place.Session, _request);
         try
         {
             Statistics.WaitingTime = Stopwatch.GetElapsedTime(started);
-            // From here to the first chunk nothing may come between: the chunk makes true what the session says.
-            cancellation.ThrowIfCancellationRequested();
+            Statistics.ReusedTokens = run.ReusedTokens;
             var prefill = Stopwatch.GetTimestamp();
-            Statistics.ReusedTokens = session.Begin(_request.Tokens, _request.Sampling);
-            var step = await run.PrefillAsync(Statistics.ReusedTokens, cancellation);
-            Statistics.PrefillTime = Stopwatch.GetElapsedTime(prefill);
-            var position = _request.Tokens.Count;
-            while (true)
+            _scheduler.Steps.Join(run);
+            while (FinishReason is null)
             {
-                var drawn = step.Result.Tokens[0];
-                session.Append(drawn.Token);
-                Statistics.GeneratedTokens++;
-                FinishReason = _scheduler.Judge(_request, drawn.Token, Statistics.GeneratedTokens);
-                yield return new GeneratedToken(drawn.Token, drawn.LogProb, drawn.Top, step.Result.Timings, step.Time, FinishReason);
-                if (FinishReason is not null)
-                    yield break;
-                step = await run.DecodeAsync(drawn.Token, position++, cancellation);
-                Statistics.AddDecodeStep(step.Result.Timings, step.Time);
+                var token = await run.NextAsync(_scheduler.Steps, cancellation);
+                if (Statistics.GeneratedTokens++ == 0)
+                    Statistics.PrefillTime = Stopwatch.GetElapsedTime(prefill);
+                else
+                    Statistics.AddDecodeStep(token.Timings, token.StepTime);
+                FinishReason = token.FinishReason;
+                yield return token;
             }
         }
         finally

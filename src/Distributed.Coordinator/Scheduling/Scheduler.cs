@@ -16,30 +16,35 @@ public sealed class Scheduler : IAsyncDisposable
     internal static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(5);
 
     private readonly Pipeline _pipeline;
-    private readonly SessionRecorder _recorder;
+    private readonly Action<Session, bool> _changed;
     private readonly Predicate<int> _isEnd;
     private readonly Admission _admission;
     private readonly int _context;
-    private readonly int _chunk;
     private readonly ConcurrentDictionary<Task, bool> _ending = new();
     private readonly CancellationTokenSource _stop = new();
 
     /// <param name="pipeline">Runs the steps.</param>
     /// <param name="config">How many sequences run and wait, and the tokens in a step.</param>
     /// <param name="isEnd">Whether a token ends a generation.</param>
-    /// <param name="recorder">Keeps the sessions' records.</param>
-    public Scheduler(Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, SessionRecorder recorder)
+    /// <param name="changed">Told of every change of a session, and whether it should be on record soon; may not take time.</param>
+    public Scheduler(Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, Action<Session, bool> changed)
     {
         Stopping = _stop.Token;
         _pipeline = pipeline;
-        _recorder = recorder;
+        _changed = changed;
         _isEnd = isEnd;
         _context = pipeline.Placement.Context;
-        _chunk = config.MaxBatchTokens;
+        Steps = new StepLoop(pipeline, config.MaxBatchTokens);
         var kvBlocks = pipeline.Placement.Stages.Min(stage => stage.Spec.KvBlocks);
         _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync);
         _ = WatchAsync();
     }
+
+    /// <summary>What the pipeline's steps have carried so far.</summary>
+    public StepCounts Counts => Steps.Counts;
+
+    /// <summary>Requests that wait for a place.</summary>
+    public int Waiting => _admission.Waiting;
 
     /// <summary>Prepares a generation, which begins when it is enumerated.</summary>
     /// <param name="request">What is asked for.</param>
@@ -63,18 +68,23 @@ public sealed class Scheduler : IAsyncDisposable
         _admission.Close(() => new OperationCanceledException("the coordinator is stopping"));
         await _stop.CancelAsync();
         await Task.WhenAll(_ending.Keys).WaitAsync(EndTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Steps.DisposeAsync();
         _stop.Dispose();
     }
 
     /// <summary>Cancelled when the coordinator stops.</summary>
     internal CancellationToken Stopping { get; }
 
+    /// <summary>Forms steps of all requests that have a place.</summary>
+    internal StepLoop Steps { get; }
+
     internal Task<Place> EnterAsync(GenerationRequest request, CancellationToken cancellation) =>
-        _admission.EnterAsync(request.Session, request.Tokens.Count + MaxNewTokens(request), cancellation);
+        _admission.EnterAsync(request.Session, CachedTokens(request), cancellation);
 
-    internal SequenceRun Run(Session session, GenerationRequest request) => new(_pipeline, session, _recorder, request, _chunk);
+    internal SequenceRun Run(Session session, GenerationRequest request) =>
+        new(session, request, (token, generated) => Judge(request, token, generated), _changed);
 
-    internal FinishReason? Judge(GenerationRequest request, int token, int generated)
+    private FinishReason? Judge(GenerationRequest request, int token, int generated)
     {
         if (!request.IgnoreEnd && _isEnd(token))
             return FinishReason.EndOfGeneration;
@@ -92,11 +102,11 @@ public sealed class Scheduler : IAsyncDisposable
 
     private async Task EndCoreAsync(Place place, SequenceRun run)
     {
-        var keep = await run.DrainAsync() && place.Session is { Kept: true, CachedTokens: > 0 };
+        var keep = await Steps.LeaveAsync(run) && place.Session is { Kept: true, CachedTokens: > 0 };
         if (keep)
         {
             place.Session.Rest();
-            _recorder.Changed(place.Session, soon: true);
+            _changed(place.Session, true);
         }
 
         await _admission.LeaveAsync(place, keep);
@@ -115,7 +125,7 @@ public sealed class Scheduler : IAsyncDisposable
         }
 
         session.End();
-        _recorder.Changed(session, soon: true);
+        _changed(session, true);
     }
 
     private async Task WatchAsync()
@@ -124,14 +134,18 @@ public sealed class Scheduler : IAsyncDisposable
         _admission.Close(() => FailureAdvice.For(failure));
     }
 
+    // At least one: it needs no room, being drawn behind the prompt's last token and computed no more.
     private int MaxNewTokens(GenerationRequest request) =>
-        Math.Min(request.MaxTokens ?? int.MaxValue, _context - request.Tokens.Count);
+        Math.Min(request.MaxTokens ?? int.MaxValue, Math.Max(1, _context - request.Tokens.Count));
+
+    // The last token drawn is not computed any more.
+    private int CachedTokens(GenerationRequest request) => request.Tokens.Count + MaxNewTokens(request) - 1;
 
     private IEnumerable<InputError> Validate(GenerationRequest request)
     {
         if (request.Tokens.Count == 0)
             yield return new InputError("prompt", "", "must have at least one token");
-        if (request.Tokens.Count >= _context)
+        if (request.Tokens.Count >= (request.MaxTokens == 1 ? _context + 1 : _context))
         {
             var rule = $"must be shorter than the context of {_context} tokens, so that there is room for an answer";
             yield return new InputError("prompt", $"{request.Tokens.Count} tokens", rule);

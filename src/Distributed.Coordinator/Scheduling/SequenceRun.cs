@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Threading.Channels;
 using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Sessions;
@@ -6,126 +7,234 @@ using Distributed.Coordinator.Sessions;
 namespace Distributed.Coordinator.Scheduling;
 
 /// <summary>
-/// One sequence on its way: what it sends through the pipeline next, and what comes back. Each step holds this sequence alone;
-/// steps of several sequences follow each other through the stages.
+/// A request on its way: what of its sequence is sent, what is drawn, and the tokens its consumer has not taken yet. The
+/// <see cref="StepLoop"/> alone changes it; the consumer only takes tokens.
 /// </summary>
 internal sealed class SequenceRun
 {
-    private readonly Pipeline _pipeline;
-    private readonly Session _session;
-    private readonly SessionRecorder _recorder;
-    private readonly GenerationRequest _request;
-    private readonly int _chunk;
-    private readonly int _maxInFlight;
-    private readonly Queue<Flight> _flights = new();
-    private bool _broken;
+    /// <summary>So many drawn tokens wait for the consumer; then the sequence pauses until it takes one.</summary>
+    public const int MaxUnread = 32;
 
-    /// <param name="pipeline">Where steps go.</param>
-    /// <param name="session">Whose tokens these are.</param>
-    /// <param name="recorder">Is told of every change.</param>
+    // One more may be on its way when the limit is reached.
+    private readonly Channel<GeneratedToken> _drawn = Channel.CreateBounded<GeneratedToken>(
+        new BoundedChannelOptions(MaxUnread + 1) { SingleReader = true, SingleWriter = true });
+
+    private readonly TaskCompletionSource<bool> _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly GenerationRequest _request;
+    private readonly Func<int, int, FinishReason?> _judge;
+    private readonly Action<Session, bool> _changed;
+    private readonly int _firstToCompute;
+    private Cluster.Protocol.Sampling? _sampling;
+    private bool _begun;
+    private int _lastToken;
+    private int _generated;
+    private bool _uncertain;
+    private volatile bool _paused;
+
+    /// <param name="session">Whose tokens these are; nobody else may change it while the request runs.</param>
     /// <param name="request">What is asked for.</param>
-    /// <param name="chunk">The most tokens in a step.</param>
-    public SequenceRun(Pipeline pipeline, Session session, SessionRecorder recorder, GenerationRequest request, int chunk)
+    /// <param name="judge">Whether a token, the how-manieth it is, ends the generation.</param>
+    /// <param name="changed">Told of every change of the session; may not take time.</param>
+    public SequenceRun(
+        Session session, GenerationRequest request, Func<int, int, FinishReason?> judge, Action<Session, bool> changed)
     {
-        _pipeline = pipeline;
-        _session = session;
-        _recorder = recorder;
-        _request = request;
-        _chunk = chunk;
-        // Every stage has a chunk to compute, and the first one finds the next waiting.
-        _maxInFlight = pipeline.Placement.Stages.Count + 1;
+        Session = session;
+        (_request, _judge, _changed) = (request, judge, changed);
+        Sent = _firstToCompute = session.Reusable(request.Tokens);
     }
 
-    /// <summary>Sends the prompt in chunks, several of them on their way at a time.</summary>
-    /// <returns>The last chunk's result, with the first token.</returns>
-    /// <param name="reused">How many tokens of the prompt need not be sent.</param>
-    /// <param name="cancellation">Stops sending; what is on its way is for <see cref="DrainAsync"/>.</param>
-    public async Task<TimedResult> PrefillAsync(int reused, CancellationToken cancellation)
+    /// <summary>Whose tokens these are.</summary>
+    public Session Session { get; }
+
+    /// <summary>Tokens of the prompt that the KV cache held already.</summary>
+    public int ReusedTokens => _firstToCompute;
+
+    /// <summary>Positions sent, or found in the KV cache.</summary>
+    public int Sent { get; private set; }
+
+    /// <summary>Tokens of the prompt that are not sent.</summary>
+    public int Waiting => Math.Max(0, _request.Tokens.Count - Sent);
+
+    /// <summary>The prompt, for <see cref="BatchFormation"/>.</summary>
+    public PromptDemand Demand => new(Waiting, _request.Tokens.Count - _firstToCompute);
+
+    /// <summary>Parts of steps on their way.</summary>
+    public int InFlight { get; private set; }
+
+    /// <summary>Rises when a step failed and its tokens have to be sent again.</summary>
+    public int Attempt { get; private set; }
+
+    /// <summary>No step comes any more: all tokens are drawn, or it failed.</summary>
+    public bool Ended { get; private set; }
+
+    /// <summary>The consumer wants no more.</summary>
+    public bool Left { get; private set; }
+
+    /// <summary>A step it shared has failed, so it goes in steps of its own until one succeeds.</summary>
+    public bool Suspect { get; private set; }
+
+    /// <summary>Since when its next token could be on its way, a timestamp of <see cref="Stopwatch"/>.</summary>
+    public long ReadySince { get; private set; } = Stopwatch.GetTimestamp();
+
+    /// <summary>The consumer has so many tokens to take that no more are drawn for now.</summary>
+    public bool IsBehind => _drawn.Reader.Count >= MaxUnread;
+
+    /// <summary>Takes the next token.</summary>
+    /// <param name="loop">Is woken when the sequence had paused for its consumer.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="StageFailureException">The sequence failed; the message says what to do.</exception>
+    public async ValueTask<GeneratedToken> NextAsync(StepLoop loop, CancellationToken cancellation)
     {
-        var next = reused;
-        var length = _request.Tokens.Count;
         while (true)
         {
-            while (next < length && _flights.Count < _maxInFlight)
+            cancellation.ThrowIfCancellationRequested();
+            if (TryTake() is { } token)
             {
-                var count = Math.Min(_chunk, length - next);
-                Send(next, _session.CopyTokens(next, count), draw: next + count == length);
-                next += count;
+                if (_paused)
+                    loop.Wake();
+                return token;
             }
 
-            var result = await ReceiveAsync(cancellation);
-            if (next == length && _flights.Count == 0)
-                return result;
-            cancellation.ThrowIfCancellationRequested();
+            if (!await WaitAsync())
+                throw new InvalidOperationException("the last token has been taken already");
         }
-    }
 
-    /// <summary>Sends the token drawn last.</summary>
-    /// <returns>The result, with the next token.</returns>
-    public Task<TimedResult> DecodeAsync(int token, int position, CancellationToken cancellation)
-    {
-        cancellation.ThrowIfCancellationRequested();
-        Send(position, [token], draw: true);
-        return ReceiveAsync(cancellation);
-    }
-
-    /// <summary>Waits for all that is on its way.</summary>
-    /// <returns>Whether the KV cache is what the session says; not so once a step has failed.</returns>
-    public async Task<bool> DrainAsync()
-    {
-        while (_flights.Count > 0)
+        async ValueTask<bool> WaitAsync()
         {
             try
             {
-                await ReceiveAsync(CancellationToken.None);
+                return await _drawn.Reader.WaitToReadAsync(cancellation);
             }
             catch (StageFailureException)
             {
-                // Its request has ended already; that the KV cache is of no use any more is all that matters.
+                cancellation.ThrowIfCancellationRequested();
+                throw;
             }
         }
-
-        return !_broken;
     }
 
-    // A step once sent is computed whatever becomes of the request: nobody could know otherwise what the KV cache holds. So the
-    // request's cancellation ends the waiting, not the step.
-    private void Send(int start, int[] tokens, bool draw)
+    /// <summary>Takes the next token if there is one; else null.</summary>
+    public GeneratedToken? TryTake() => _drawn.Reader.TryRead(out var token) ? token : null;
+
+    /// <summary>
+    /// Completes when the consumer has left and nothing is on its way any more: whether the KV cache is what the session says; not so
+    /// once a step has failed.
+    /// </summary>
+    public Task<bool> Drained => _drained.Task;
+
+    /// <summary>The next part to send: a chunk of the prompt, or the token drawn last.</summary>
+    /// <param name="count">Tokens; 1 behind the prompt.</param>
+    /// <param name="slice">Gets the part as the workers see it.</param>
+    /// <param name="tokens">Gets its tokens.</param>
+    public FlightPart Take(int count, out Slice slice, ICollection<int> tokens)
     {
-        var slice = new Slice { Sequence = _session.Sequence, Start = start, Count = tokens.Length, Sampling = draw ? Sampling() : null };
-        var sent = Stopwatch.GetTimestamp();
-        _flights.Enqueue(new Flight(_pipeline.RunAsync([slice], tokens, CancellationToken.None), start + tokens.Length, sent));
+        var (start, ofPrompt) = (Sent, Waiting > 0);
+        if (!_begun)
+        {
+            // Not before: what lies behind in the KV cache is cut off by this first step.
+            Session.Begin(_request.Tokens, _request.Sampling);
+            _begun = true;
+        }
+
+        for (var position = start; position < start + count; position++)
+            tokens.Add(position < _request.Tokens.Count ? _request.Tokens[position] : _lastToken);
+        Sent += count;
+        InFlight++;
+        var draws = Waiting == 0;
+        slice = new Slice { Sequence = Session.Sequence, Start = start, Count = count, Sampling = draws ? Sampling() : null };
+        return new FlightPart(this, start, count, ofPrompt, draws, Attempt);
     }
 
-    private async Task<TimedResult> ReceiveAsync(CancellationToken cancellation)
+    /// <summary>A part has come back.</summary>
+    /// <param name="part">The part.</param>
+    /// <param name="drawn">The token drawn behind it; null where none was asked for.</param>
+    /// <param name="step">The step.</param>
+    /// <param name="time">How long the step took.</param>
+    /// <returns>Whether it goes on from here: not when it ended, or the part counts no more.</returns>
+    public bool Land(in FlightPart part, SampledToken? drawn, SharedStep step, TimeSpan time)
     {
-        var flight = _flights.Peek();
-        try
-        {
-            var result = await flight.Result.WaitAsync(cancellation);
-            _flights.Dequeue();
-            if (!_broken)
-                _session.Cached(flight.End);
-            _recorder.Changed(_session);
-            return new TimedResult(result, Stopwatch.GetElapsedTime(flight.Sent));
-        }
-        catch (StageFailureException error)
-        {
-            _flights.Dequeue();
-            _broken = true;
-            cancellation.ThrowIfCancellationRequested();
-            throw FailureAdvice.For(error.Failure, error);
-        }
+        InFlight--;
+        if (part.Attempt != Attempt || Ended)
+            return false;
+        (Suspect, _uncertain) = (false, false);
+        Session.Cached(part.End);
+        if (drawn is not null && !Left)
+            Draw(drawn, step, part.OfPrompt ? time : Stopwatch.GetElapsedTime(ReadySince));
+        _changed(Session, false);
+        return !Ended && !Left;
     }
 
+    /// <summary>A part has failed together with others: its tokens, and all sent behind them, have to be sent again.</summary>
+    /// <returns>Whether it does so: not when it ended, or has done so already.</returns>
+    public bool Retry(in FlightPart part)
+    {
+        InFlight--;
+        if (part.Attempt != Attempt || Ended)
+            return false;
+        Attempt++;
+        Sent = part.Start;
+        (Suspect, _uncertain) = (true, true);
+        return !Left;
+    }
+
+    /// <summary>A part has failed alone.</summary>
+    public void Fail(in FlightPart part, StageFailureException error)
+    {
+        InFlight--;
+        if (part.Attempt == Attempt)
+            Fail(error);
+    }
+
+    /// <summary>Ends it with an error, after the tokens that are drawn already.</summary>
+    public void Fail(Exception error)
+    {
+        _uncertain |= InFlight > 0 || error is StageFailureException;
+        Ended = true;
+        _drawn.Writer.TryComplete(error);
+    }
+
+    /// <summary>The consumer wants no more.</summary>
+    public void Leave() => Left = true;
+
+    /// <summary>Says that nothing is on its way any more; done once however often it is said.</summary>
+    /// <param name="abandoned">What was on its way will not come back.</param>
+    public void Drain(bool abandoned = false) => _drained.TrySetResult(!_uncertain && !(abandoned && InFlight > 0));
+
+    /// <summary>Lets the sequence pause until its consumer takes a token.</summary>
+    /// <returns>False when it has taken one meanwhile.</returns>
+    public bool Pause()
+    {
+        // In this order: a consumer that takes a token after the look sees that it must wake the loop.
+        _paused = true;
+        return IsBehind;
+    }
+
+    /// <summary>Lets it go on.</summary>
+    public void Resume()
+    {
+        _paused = false;
+        ReadySince = Stopwatch.GetTimestamp();
+    }
+
+    private void Draw(SampledToken drawn, SharedStep step, TimeSpan time)
+    {
+        _lastToken = drawn.Token;
+        Session.Append(drawn.Token);
+        var reason = _judge(drawn.Token, ++_generated);
+        _drawn.Writer.TryWrite(new GeneratedToken(drawn.Token, drawn.LogProb, drawn.Top, step, time, reason));
+        ReadySince = Stopwatch.GetTimestamp();
+        if (reason is null)
+            return;
+        Ended = true;
+        _drawn.Writer.TryComplete();
+    }
+
+    // The same message in every step, unless the penalty looks at what was drawn.
     private Cluster.Protocol.Sampling Sampling()
     {
         var options = _request.Sampling;
-        return options.ToMessage(options.RepeatPenalty == 1 ? [] : _session.Recent(options.RepeatLastN), _request.TopLogProbs);
+        if (options.RepeatPenalty != 1)
+            return options.ToMessage(Session.Recent(options.RepeatLastN), _request.TopLogProbs);
+        return _sampling ??= options.ToMessage([], _request.TopLogProbs);
     }
-
-    private readonly record struct Flight(Task<StepResult> Result, int End, long Sent);
 }
-
-/// <summary>What a step came to, and how long it took from sending to receiving.</summary>
-internal readonly record struct TimedResult(StepResult Result, TimeSpan Time);

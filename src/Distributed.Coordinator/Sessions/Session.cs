@@ -53,7 +53,15 @@ public sealed class Session
         }
     }
 
-    /// <summary>Starts a request.</summary>
+    /// <summary>How many of a prompt's tokens the KV cache holds already; at most all but the last.</summary>
+    /// <param name="prompt">All tokens of the conversation so far, at least one.</param>
+    public int Reusable(IReadOnlyList<int> prompt)
+    {
+        lock (_lock)
+            return CountReusable(prompt);
+    }
+
+    /// <summary>Starts a request; its first step must follow, since that is what cuts the KV cache back to what is said here.</summary>
     /// <param name="prompt">All tokens of the conversation so far, at least one.</param>
     /// <param name="sampling">How the request draws its tokens.</param>
     /// <returns>How many of the prompt's tokens the KV cache holds already; at most all but the last.</returns>
@@ -61,11 +69,7 @@ public sealed class Session
     {
         lock (_lock)
         {
-            // The last token is always computed again: its logits are what the first new token is drawn from.
-            var reusable = Math.Min(_cached, prompt.Count - 1);
-            var reused = 0;
-            while (reused < reusable && _tokens[reused] == prompt[reused])
-                reused++;
+            var reused = CountReusable(prompt);
             _tokens.RemoveRange(reused, _tokens.Count - reused);
             _tokens.AddRange(prompt.Skip(reused));
             // What lies behind is cut off by the first step; until then it is of no use.
@@ -114,13 +118,6 @@ public sealed class Session
         }
     }
 
-    /// <summary>Copies tokens into a list: those from <paramref name="start"/> on, or all when fewer.</summary>
-    public int[] CopyTokens(int start, int count)
-    {
-        lock (_lock)
-            return [.. _tokens.Skip(start).Take(count)];
-    }
-
     /// <summary>The last tokens, oldest first, at most <paramref name="count"/>.</summary>
     public int[] Recent(int count)
     {
@@ -159,6 +156,16 @@ public sealed class Session
     {
         lock (_lock)
             _recorded = Math.Min(_recorded, from);
+    }
+
+    private int CountReusable(IReadOnlyList<int> prompt)
+    {
+        // The last token is always computed again: its logits are what the first new token is drawn from.
+        var reusable = Math.Min(_cached, prompt.Count - 1);
+        var reused = 0;
+        while (reused < reusable && _tokens[reused] == prompt[reused])
+            reused++;
+        return reused;
     }
 
     private void Change(SessionState state)

@@ -28,7 +28,7 @@ public sealed class SessionTests
         session.Cached(4);
 
         Assert.Equal(2, session.Begin([1, 2, 9, 4, 5], Greedy));
-        Assert.Equal([1, 2, 9, 4, 5], session.CopyTokens(0, 10));
+        Assert.Equal([1, 2, 9, 4, 5], session.Recent(10));
     }
 
     [Fact]

@@ -1,0 +1,266 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+
+namespace Distributed.Coordinator.Scheduling;
+
+/// <summary>
+/// Continuous batching: the one loop that forms steps from all sequences of a pipeline and hands their results out. Between two
+/// steps sequences join and leave; <see cref="BatchFormation"/> says when the next step goes and what is in it.
+/// <para>
+/// The loop is woken by results, by who joins or leaves, and by consumers that have caught up. All state is the loop's own; others
+/// hand in what they want through queues no longer than the sequences and steps that there are.
+/// </para>
+/// <para>
+/// When a step fails that several sequences shared, nobody knows whose fault it was: each sends its tokens again in a step of its
+/// own, which cuts the KV cache back to where the failed step began, and only who fails alone ends with the error. Results count in
+/// the order in which steps were sent, so that a step behind a failed one cannot make true what the failed one should have.
+/// </para>
+/// </summary>
+internal sealed class StepLoop : IAsyncDisposable
+{
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly Pipeline _pipeline;
+    private readonly RunningSequences _sequences = new();
+    private readonly Queue<Flight> _flights = new();
+    private readonly ConcurrentQueue<(SequenceRun Run, bool Leaves)> _comers = new();
+    private readonly StageBalance _balance;
+    private readonly int _stages;
+    private readonly int _maxTokens;
+    private readonly Action _landed;
+    private readonly Timer _watchdog;
+    private readonly Task _loop;
+
+    // Who brings a result forms the next step, without a change of threads while the loop waits.
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true, AllowSynchronousContinuations = true });
+
+    /// <param name="pipeline">Where steps go.</param>
+    /// <param name="maxTokens">The most tokens in a step.</param>
+    public StepLoop(Pipeline pipeline, int maxTokens)
+    {
+        (_pipeline, _maxTokens, _stages) = (pipeline, maxTokens, pipeline.Placement.Stages.Count);
+        _balance = new StageBalance(_stages);
+        _landed = () => Wake();
+        _loop = Task.Run(LoopAsync);
+        _watchdog = new Timer(_ => Wake(), null, CheckInterval, CheckInterval);
+        _ = pipeline.Failed.ContinueWith(_ => Wake(), TaskScheduler.Default);
+    }
+
+    /// <summary>What it has done and is doing.</summary>
+    public StepCounts Counts { get; } = new();
+
+    /// <summary>Takes a sequence in; its tokens come out of it.</summary>
+    public void Join(SequenceRun run) => Enter(run, leaves: false);
+
+    /// <summary>Lets a sequence go.</summary>
+    /// <returns>Done when nothing of it is on its way: whether the KV cache is what its session says.</returns>
+    public Task<bool> LeaveAsync(SequenceRun run)
+    {
+        Enter(run, leaves: true);
+        return run.Drained;
+    }
+
+    /// <summary>Has the loop look whether there is something to do.</summary>
+    /// <returns>False when it has ended.</returns>
+    public bool Wake() => _wake.Writer.TryWrite(true);
+
+    /// <summary>Ends the loop: sequences that are still there end as cancelled.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _watchdog.DisposeAsync();
+        _wake.Writer.TryComplete();
+        await _loop.WaitAsync(StopTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private void Enter(SequenceRun run, bool leaves)
+    {
+        _comers.Enqueue((run, leaves));
+        if (!Wake())
+            EndComers();
+    }
+
+    private async Task LoopAsync()
+    {
+        while (await _wake.Reader.WaitToReadAsync())
+        {
+            _wake.Reader.TryRead(out _);
+            try
+            {
+                await RunAsync();
+            }
+            catch (StageFailureException)
+            {
+                // The pipeline has failed, which the next look sees.
+                Wake();
+            }
+#pragma warning disable CA1031 // Whatever it is, sequences must not wait for ever for a loop that has ended.
+            catch (Exception error)
+#pragma warning restore CA1031
+            {
+                _pipeline.Fail(Failure(FailureCode.StageFailed, $"scheduling failed: {error.Message}"));
+                Wake();
+            }
+        }
+
+        var ended = new OperationCanceledException("the coordinator is stopping");
+        foreach (var run in _sequences.Clear())
+            Abandon(run, ended);
+        EndComers();
+    }
+
+    private async Task RunAsync()
+    {
+        do
+        {
+            LetIn();
+            while (_flights.TryPeek(out var flight) && flight.Landed)
+                Land(_flights.Dequeue());
+            if (_pipeline.Failed.IsCompleted)
+                FailAll(FailureAdvice.For(await _pipeline.Failed));
+            else if (_flights.TryPeek(out var oldest) && oldest.Time > Pipeline.StepTimeout)
+                _pipeline.Fail(Failure(
+                    FailureCode.HopLost, $"no result of step {oldest.Step.Step_} within {Pipeline.StepTimeout.TotalMinutes} minutes"));
+        }
+        while (await SendNextAsync());
+        Counts.Now(_sequences.Count, _flights.Count);
+    }
+
+    private async ValueTask<bool> SendNextAsync()
+    {
+        if (Next() is not { } flight)
+            return false;
+        _flights.Enqueue(flight);
+        Counts.Sent(flight, _flights.Count);
+        await _pipeline.SendAsync(flight, CancellationToken.None);
+        return true;
+    }
+
+    private Flight? Next()
+    {
+        if (_flights.Count < _stages && _sequences.TakeSuspect(_maxTokens) is { } alone)
+            return Pack([alone]);
+        var state = new BatchState(
+            _stages, _maxTokens, _balance.Groups, _flights.Count, Counts.Steps, _sequences.CountDecoding(), _sequences.Ready);
+        var takes = _sequences.Form(state);
+        return takes.Count == 0 ? null : Pack(takes);
+    }
+
+    private Flight Pack(IReadOnlyList<(SequenceRun Run, int Count)> takes)
+    {
+        var step = new Step { Epoch = _pipeline.Epoch };
+        var parts = new FlightPart[takes.Count];
+        for (var i = 0; i < parts.Length; i++)
+        {
+            parts[i] = takes[i].Run.Take(takes[i].Count, out var slice, step.Tokens);
+            step.Slices.Add(slice);
+            _sequences.Sent(takes[i].Run);
+        }
+
+        return new Flight(step, parts, _landed);
+    }
+
+    private void Land(Flight flight)
+    {
+        if (flight.Result is { } result)
+            Land(flight, result);
+        else if (flight.Parts.Count > 1 && !_pipeline.Failed.IsCompleted)
+            Retry(flight);
+        else
+            Fail(flight, FailureAdvice.For(flight.Failure!));
+    }
+
+    private void Land(Flight flight, StepResult result)
+    {
+        if (flight.Step.Tokens.Count == flight.Parts.Count)
+            _balance.Add(result.Timings, flight.Time);
+        var step = new SharedStep(result.Step, flight.Parts.Count, flight.Step.Tokens.Count, result.Timings);
+        // Drawn tokens come in the order of the slices that asked for one.
+        var next = 0;
+        foreach (var part in flight.Parts)
+        {
+            var drawn = part.Draws && next < result.Tokens.Count ? result.Tokens[next++] : null;
+            if (part.Draws && drawn?.Sequence != part.Run.Session.Sequence)
+            {
+                _pipeline.Fail(Failure(
+                    FailureCode.BadFrame, $"the result of step {result.Step} has no token of sequence {part.Run.Session.Sequence}"));
+                return;
+            }
+
+            if (part.Run.Land(part, drawn, step, flight.Time))
+                _sequences.Continue(part.Run);
+            Settle(part.Run);
+        }
+    }
+
+    private void Retry(Flight flight)
+    {
+        Counts.Retried();
+        foreach (var part in flight.Parts)
+        {
+            if (part.Run.Retry(part))
+                _sequences.Suspect(part.Run);
+            Settle(part.Run);
+        }
+    }
+
+    private void Fail(Flight flight, StageFailureException error)
+    {
+        foreach (var part in flight.Parts)
+        {
+            part.Run.Fail(part, error);
+            Settle(part.Run);
+        }
+    }
+
+    private void Settle(SequenceRun run)
+    {
+        if (run.Ended || run.Left)
+            _sequences.Remove(run);
+        if (run is { Left: true, InFlight: 0 })
+            run.Drain();
+    }
+
+    private void LetIn()
+    {
+        while (_comers.TryDequeue(out var comer))
+        {
+            if (!comer.Leaves)
+            {
+                _sequences.Add(comer.Run);
+                continue;
+            }
+
+            comer.Run.Leave();
+            Settle(comer.Run);
+        }
+
+        _sequences.ResumePaused();
+    }
+
+    private void FailAll(StageFailureException error)
+    {
+        // Nothing comes back from a pipeline that has failed.
+        var lost = _flights.SelectMany(flight => flight.Parts).Select(part => part.Run).ToList();
+        _flights.Clear();
+        foreach (var run in lost.Concat(_sequences.Clear()).Distinct())
+            Abandon(run, error);
+    }
+
+    private void EndComers()
+    {
+        while (_comers.TryDequeue(out var comer))
+            Abandon(comer.Run, new OperationCanceledException("the coordinator is stopping"));
+    }
+
+    private static void Abandon(SequenceRun run, Exception error)
+    {
+        run.Fail(error);
+        run.Drain(abandoned: true);
+    }
+
+    private static Failure Failure(FailureCode code, string message) => new() { Code = code, Message = message, Worker = "coordinator", Stage = -1 };
+}
