@@ -22,6 +22,7 @@ internal sealed class BenchRunner(BenchTarget target, int vocabulary, int batch,
         for (var sequence = 0; sequence < test.Sequences; sequence++)
             await PrefillAsync(sequence, 0, test.Depth, outputs: false);
         await RunOnceAsync(test);
+        target.TakeHops();
         between();
         var seconds = new double[repeats];
         for (var i = 0; i < repeats; i++)
@@ -45,12 +46,17 @@ internal sealed class BenchRunner(BenchTarget target, int vocabulary, int batch,
 
     private async Task PrefillAsync(int sequence, int start, int count, bool outputs)
     {
+        var flights = new Queue<Task>();
         for (var done = 0; done < count; done += batch)
         {
+            if (flights.Count == target.StepsInFlight)
+                await flights.Dequeue();
             var tokens = Tokens(Math.Min(batch, count - done));
-            await target.StepAsync(
-                [new SequenceSlice(sequence, start + done, tokens.Length)], tokens, outputs && done + tokens.Length == count, cancellation);
+            flights.Enqueue(target.StepAsync(
+                [new SequenceSlice(sequence, start + done, tokens.Length)], tokens, outputs && done + tokens.Length == count, cancellation));
         }
+
+        await Task.WhenAll(flights);
     }
 
     private async Task DecodeAsync(BenchTest test)

@@ -12,6 +12,9 @@ internal abstract class BenchTarget : IAsyncDisposable
     /// <summary>Bytes that it was forecast to take.</summary>
     public abstract long Forecast { get; }
 
+    /// <summary>How many steps of one sequence may be on their way at once, so that every stage has one.</summary>
+    public virtual int StepsInFlight => 1;
+
     /// <summary>Runs one step to its end.</summary>
     /// <param name="slices">Whose tokens.</param>
     /// <param name="tokens">Slice after slice.</param>
@@ -21,6 +24,9 @@ internal abstract class BenchTarget : IAsyncDisposable
 
     /// <summary>Forgets the first sequences.</summary>
     public abstract Task ReleaseAsync(int sequences, CancellationToken cancellation);
+
+    /// <summary>The hops of the steps since the last call, in order; empty where everything is in this process.</summary>
+    public virtual IReadOnlyList<HopRow> TakeHops() => [];
 
     /// <summary>The most memory that the processes which compute have held so far, in bytes.</summary>
     public abstract long PeakResident();

@@ -15,8 +15,17 @@ internal sealed class PipelineTarget : BenchTarget
 
     private readonly LocalWorkers _workers;
     private readonly Pipeline _pipeline;
+    private readonly HopTimes _hops;
 
-    private PipelineTarget(LocalWorkers workers, Pipeline pipeline) => (_workers, _pipeline) = (workers, pipeline);
+    private PipelineTarget(LocalWorkers workers, Pipeline pipeline)
+    {
+        _workers = workers;
+        _pipeline = pipeline;
+        _hops = new HopTimes([.. pipeline.Placement.Stages.Select(stage => stage.Worker)]);
+    }
+
+    /// <inheritdoc/>
+    public override int StepsInFlight => _pipeline.Placement.Stages.Count + 1;
 
     /// <inheritdoc/>
     public override StageMemory Memory => _pipeline.Memory.Aggregate(default(StageMemory), (sum, stage) => new StageMemory(
@@ -63,7 +72,20 @@ internal sealed class PipelineTarget : BenchTarget
             Count = slice.Count,
             Sampling = outputs ? Greedy : null,
         });
-        await _pipeline.RunAsync(messages, tokens.ToArray(), cancellation);
+        var result = await _pipeline.RunAsync(messages, tokens.ToArray(), cancellation);
+        lock (_hops)
+        {
+            _hops.Add(result);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<HopRow> TakeHops()
+    {
+        lock (_hops)
+        {
+            return _hops.Take();
+        }
     }
 
     /// <inheritdoc/>
