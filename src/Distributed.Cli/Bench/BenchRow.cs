@@ -83,6 +83,9 @@ internal sealed record BenchRow
     /// <summary>Memory, forecast and taken, in bytes.</summary>
     public required BenchMemory Memory { get; init; }
 
+    /// <summary>The way from node to node, in the pipeline's order; empty without worker processes.</summary>
+    public IReadOnlyList<HopRow> Hops { get; init; } = [];
+
     /// <summary>What it was measured on.</summary>
     public Machine Machine { get; } = Machine.This;
 

@@ -38,13 +38,14 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Action<st
     {
         var limits = new List<Limits>();
         var seconds = await runner.RunAsync(test, options.Repeats, between: () => limits.Add(measure()));
+        var hops = target.TakeHops();
         var taken = target.Memory;
         var memory = new BenchMemory(
             taken.Weights + taken.LmHead, taken.KvCache, taken.Activations + taken.Scratch, target.Forecast,
             target.PeakResident() - (options.Workers == 0 ? limitBytes : 0));
         var setup = new BenchSetup(
             model.Model.Config.Name, model.Type, options.Batch, threads, options.Workers, options.KvType);
-        _rows.Add(BenchRow.Of(test, seconds, Limits.Of(limits), _work, setup, memory));
+        _rows.Add(BenchRow.Of(test, seconds, Limits.Of(limits), _work, setup, memory) with { Hops = hops });
     }
 
     private async Task<BenchTarget> StartAsync(int threads) => options.Workers == 0

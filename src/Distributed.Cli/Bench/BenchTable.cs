@@ -45,6 +45,22 @@ internal static class BenchTable
             Units.Bytes(memory.Forecast),
             Units.Bytes(memory.PeakResident));
 
+    /// <summary>The hops of the tests: medians from the waterfall.</summary>
+    public static Table OfHops(IReadOnlyList<BenchRow> rows)
+    {
+        var table = Tables.Create("test", ">tokens", "hop", ">steps", ">median", ">serialize", ">wire", ">deserialize", ">queue");
+        foreach (var row in rows)
+        {
+            foreach (var hop in row.Hops)
+                table.Line(
+                    row.Test, $"{row.Tokens}", $"{hop.From} to {hop.To}", $"{hop.Steps}", Units.Microseconds(hop.MedianUs),
+                    Units.Microseconds(hop.SerializeUs), Units.Microseconds(hop.WireUs), Units.Microseconds(hop.DeserializeUs),
+                    Units.Microseconds(hop.QueueUs));
+        }
+
+        return table;
+    }
+
     /// <summary>Times of new processes, in milliseconds.</summary>
     public static Table Of(IReadOnlyList<StartupRow> rows)
     {

@@ -33,6 +33,9 @@ internal abstract class BenchTarget : IAsyncDisposable
     /// <summary>Forgets the first sequences.</summary>
     public abstract Task ReleaseAsync(int sequences, CancellationToken cancellation);
 
+    /// <summary>The hops of the steps since the last call, in order; empty where everything is in this process.</summary>
+    public virtual IReadOnlyList<HopRow> TakeHops() => [];
+
     /// <summary>The most memory that the processes which compute have held so far, in bytes.</summary>
     public abstract long PeakResident();
 

@@ -20,10 +20,12 @@ internal sealed class PipelineTarget : BenchTarget
     private readonly int _vocabulary;
     private readonly Random _random = new(1);
     private readonly Dictionary<int, int[]> _held = [];
+    private readonly HopTimes _hops;
 
     private PipelineTarget(LocalWorkers workers, Pipeline pipeline, ClusterConfig config, int vocabulary)
     {
         (_workers, _pipeline, _vocabulary) = (workers, pipeline, vocabulary);
+        _hops = new HopTimes([.. pipeline.Placement.Stages.Select(stage => stage.Worker)]);
         _scheduler = new Scheduler(pipeline, config, isEnd: _ => false, changed: (_, _) => { });
     }
 
@@ -72,6 +74,15 @@ internal sealed class PipelineTarget : BenchTarget
     }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<HopRow> TakeHops()
+    {
+        lock (_hops)
+        {
+            return _hops.Take();
+        }
+    }
+
+    /// <inheritdoc/>
     public override Task PrefillAsync(int depth, int tokens, CancellationToken cancellation) =>
         GenerateAsync(0, [.. _held[0], .. Tokens(tokens)], 1, cancellation);
 
@@ -110,8 +121,12 @@ internal sealed class PipelineTarget : BenchTarget
             Session = NameOf(sequence),
             IgnoreEnd = true,
         };
-        await foreach (var _ in _scheduler.Generate(request, cancellation))
+        await foreach (var token in _scheduler.Generate(request, cancellation))
         {
+            lock (_hops)
+            {
+                _hops.Add(token.Step);
+            }
         }
     }
 

@@ -42,7 +42,10 @@ internal sealed class BenchCommand : Command
         else
         {
             var rows = await RunAsync(model, options, cancellation);
-            Print(flags, rows, BenchTable.Of(rows), BenchTable.OfMemory(rows[^1].Memory));
+            Print(
+                flags, rows,
+                [BenchTable.Of(rows), .. rows.Any(row => row.Hops.Count > 0) ? [BenchTable.OfHops(rows)] : (Spectre.Console.Table[])[],
+                    BenchTable.OfMemory(rows[^1].Memory)]);
         }
         return ExitCode.Done;
     }

@@ -12,6 +12,9 @@ internal static class Units
     /// <summary>E.g. <c>0.42 ms</c>.</summary>
     public static string Milliseconds(double milliseconds) => string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.00} ms");
 
+    /// <summary>E.g. <c>142 µs</c>.</summary>
+    public static string Microseconds(double microseconds) => string.Create(CultureInfo.InvariantCulture, $"{microseconds:0} µs");
+
     /// <summary>E.g. <c>151.3 tok/s</c>; a dash where nothing was measured.</summary>
     public static string TokensPerSecond(double rate) =>
         rate > 0 ? string.Create(CultureInfo.InvariantCulture, $"{rate:0.0} tok/s") : "- tok/s";
