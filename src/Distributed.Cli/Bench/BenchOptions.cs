@@ -54,6 +54,8 @@ internal sealed record BenchOptions(IReadOnlyList<BenchTest> Tests, int[] Thread
                 KvType = KvType,
             }
             : throw new InvalidInputException(
-                "--decode", $"{context - 1}", $"must be, with --depth, below the context of {model.Config.Name}, {model.Config.ContextLength} tokens");
+                "--decode",
+                $"{context - 1}",
+                $"must be, with --depth, below the context of {model.Config.Name}, {model.Config.ContextLength} tokens, with --workers");
     }
 }

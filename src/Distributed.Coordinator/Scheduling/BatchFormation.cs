@@ -44,7 +44,7 @@ internal static class BatchFormation
     /// <param name="state">The state of things.</param>
     /// <param name="prompts">Prompts in the order of their turns.</param>
     /// <param name="chunks">Gets how many tokens of each prompt go; as long as <paramref name="prompts"/>.</param>
-    /// <returns>How many of those ready for decode go, the longest waiting first. With no chunk either there is nothing to send now.</returns>
+    /// <returns>How many of those ready for decode go, the longest waiting first; 0 without any chunk when nothing is to be sent now.</returns>
     public static int Form(in BatchState state, ReadOnlySpan<PromptDemand> prompts, Span<int> chunks)
     {
         chunks.Clear();

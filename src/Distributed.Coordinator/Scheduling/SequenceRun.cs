@@ -206,7 +206,7 @@ internal sealed class SequenceRun
     {
         // In this order: a consumer that takes a token after the look sees that it must wake the loop.
         _paused = true;
-        return IsBehind;
+        return _paused = IsBehind;
     }
 
     /// <summary>Lets it go on.</summary>

@@ -35,8 +35,12 @@ internal sealed class StepLoop : IAsyncDisposable
     private readonly Task _loop;
 
     // Who brings a result forms the next step, without a change of threads while the loop waits.
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
-        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true, AllowSynchronousContinuations = true });
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1)
+    {
+        FullMode = BoundedChannelFullMode.DropWrite,
+        SingleReader = true,
+        AllowSynchronousContinuations = true,
+    });
 
     /// <param name="pipeline">Where steps go.</param>
     /// <param name="maxTokens">The most tokens in a step.</param>
@@ -262,5 +266,6 @@ internal sealed class StepLoop : IAsyncDisposable
         run.Drain(abandoned: true);
     }
 
-    private static Failure Failure(FailureCode code, string message) => new() { Code = code, Message = message, Worker = "coordinator", Stage = -1 };
+    private static Failure Failure(FailureCode code, string message) =>
+        new() { Code = code, Message = message, Worker = "coordinator", Stage = -1 };
 }

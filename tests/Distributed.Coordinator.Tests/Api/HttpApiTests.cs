@@ -195,7 +195,9 @@ public sealed class HttpApiTests(HttpApiTests.Fixture fixture) : IClassFixture<H
         Assert.NotEmpty(refused);
         Assert.All(responses.Except(refused), response => Assert.Equal(HttpStatusCode.OK, response.StatusCode));
         Assert.Equal(TimeSpan.FromSeconds(1), refused[0].Headers.RetryAfter!.Delta);
-        Assert.Equal("queue_full", (await ErrorAsync(refused[0])).GetProperty("code").GetString());
+        var error = await ErrorAsync(refused[0]);
+        Assert.Equal("queue_full", error.GetProperty("code").GetString());
+        Assert.Contains("4 requests are running and 1 wait for a place, of at most 1 (max-waiting)", error.GetProperty("message").GetString());
         await _server.EmptyAsync();
     }
 
