@@ -1,3 +1,4 @@
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -43,11 +44,13 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <param name="hello">Who calls, and for which stage.</param>
     /// <param name="stagesFromHere">Stages that must answer: this one and all behind it.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <param name="link">What to make of the connection; null to leave it as it is.</param>
     /// <exception cref="StageFailureException">The stage cannot be reached, or it or one behind it refuses.</exception>
-    public static async Task<ForwardStream> OpenAsync(NodeAddress address, Hello hello, int stagesFromHere, CancellationToken cancellation)
+    public static async Task<ForwardStream> OpenAsync(
+        NodeAddress address, Hello hello, int stagesFromHere, CancellationToken cancellation, LinkShape? link = null)
     {
         var peer = address.ToString();
-        var channel = NodeChannel.Open(address, HelloTimeoutPerStage);
+        var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link);
         var ending = new CancellationTokenSource();
         AsyncDuplexStreamingCall<StageFrame, StageReply>? call = null;
         try
@@ -119,7 +122,7 @@ public sealed class ForwardStream : IAsyncDisposable
     {
         try
         {
-            await _call.RequestStream.WriteAsync(frame, _ending.Token);
+            await _call.RequestStream.WriteAsync(frame);
         }
         catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or OperationCanceledException)
         {

@@ -1,4 +1,6 @@
+using System.Net;
 using System.Net.Sockets;
+using Distributed.Cluster.Links;
 using Grpc.Net.Client;
 
 namespace Distributed.Cluster;
@@ -15,7 +17,8 @@ public static class NodeChannel
     /// <summary>A channel to a node. Nothing is sent until the first call.</summary>
     /// <param name="address">Where the node listens.</param>
     /// <param name="connectTimeout">How long a connection may take to come about.</param>
-    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout)
+    /// <param name="link">What to make of the connection; null to leave it as it is.</param>
+    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout, LinkShape? link = null)
     {
         var handler = new SocketsHttpHandler
         {
@@ -29,8 +32,11 @@ public static class NodeChannel
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
             UseProxy = false,
         };
-        if (address.SocketPath is { } path)
-            handler.ConnectCallback = (_, cancellation) => ConnectUnixAsync(path, cancellation);
+        handler.ConnectCallback = async (_, cancellation) =>
+        {
+            var connection = await ConnectAsync(address, cancellation);
+            return link is null ? connection : new ShapedStream(connection, link);
+        };
         var uri = address.SocketPath is null ? $"http://{address}" : "http://localhost";
         return GrpcChannel.ForAddress(uri, new GrpcChannelOptions
         {
@@ -41,12 +47,15 @@ public static class NodeChannel
         });
     }
 
-    private static async ValueTask<Stream> ConnectUnixAsync(string path, CancellationToken cancellation)
+    private static async Task<Stream> ConnectAsync(NodeAddress address, CancellationToken cancellation)
     {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        var socket = address.SocketPath is null
+            ? new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true }
+            : new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation);
+            EndPoint node = address.SocketPath is { } path ? new UnixDomainSocketEndPoint(path) : new DnsEndPoint(address.Host!, address.Port);
+            await socket.ConnectAsync(node, cancellation);
             return new NetworkStream(socket, ownsSocket: true);
         }
         catch

@@ -4,5 +4,5 @@ namespace Distributed.Cluster;
 public static class ProtocolVersion
 {
     /// <summary>What this build speaks; both sides of a handshake must have the same.</summary>
-    public const uint Current = 1;
+    public const uint Current = 2;
 }

@@ -18,7 +18,7 @@ public static class ClusterPlan
     /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
     public static async Task<Placement> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
     {
-        var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config.ConnectTimeout, cancellation)));
+        var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config, cancellation)));
         var described = answers.Where(answer => answer.Description is not null)
             .ToDictionary(answer => answer.Name, answer => answer.Description!);
         // One silent worker can be left out; with none at all, why they are silent says more than that nothing fits.
@@ -36,14 +36,14 @@ public static class ClusterPlan
         new Planner(model.Config, spec => StageMemoryForecast.Forecast(model, spec)).Plan(config, workers);
 
     private static async Task<(string Name, WorkerDescription? Description, StageFailureException? Failure)> AskAsync(
-        WorkerConfig worker, TimeSpan timeout, CancellationToken cancellation)
+        WorkerConfig worker, ClusterConfig config, CancellationToken cancellation)
     {
-        using var channel = NodeChannel.Open(worker.Address, timeout);
+        using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));
         WorkerDescription description;
         try
         {
             description = await new StageService.StageServiceClient(channel).DescribeAsync(
-                new DescribeRequest(), deadline: DateTime.UtcNow + timeout, cancellationToken: cancellation);
+                new DescribeRequest(), deadline: DateTime.UtcNow + config.ConnectTimeout, cancellationToken: cancellation);
         }
         catch (RpcException error)
         {

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Threading.Channels;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
@@ -35,15 +36,17 @@ public sealed class Pipeline : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _tasks = [];
     private readonly TimeSpan _connectTimeout;
+    private readonly LinkShape? _firstLink;
     private ForwardStream? _forward;
     private long _returnClockOffsetNs;
 
-    private Pipeline(Placement placement, long epoch, TimeSpan connectTimeout)
+    private Pipeline(Placement placement, long epoch, ClusterConfig config)
     {
         Placement = placement;
         Epoch = epoch;
-        _connectTimeout = connectTimeout;
-        _workers = new WorkerConnections(placement, connectTimeout);
+        _connectTimeout = config.ConnectTimeout;
+        _firstLink = config.LinkOf(placement.Stages[0].Worker);
+        _workers = new WorkerConnections(placement, config);
         Name = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
     }
 
@@ -78,7 +81,7 @@ public sealed class Pipeline : IAsyncDisposable
         IProgress<LoadingProgress>? progress,
         CancellationToken cancellation)
     {
-        var pipeline = new Pipeline(placement, epoch, config.ConnectTimeout);
+        var pipeline = new Pipeline(placement, epoch, config);
         try
         {
             pipeline.Memory = await pipeline.LoadAsync(model, config, progress, cancellation);
@@ -194,6 +197,8 @@ public sealed class Pipeline : IAsyncDisposable
         KvType = stage.Spec.KvType.ToName(),
         KvBlocks = stage.Spec.KvBlocks,
         Worker = stage.Worker,
+        Wire = config.Wire.ToName(),
+        NextLink = stage.Spec.HasHead ? "" : $"{config.LinkBetween(stage.Worker, Placement.Stages[stage.Index + 1].Worker)}",
         NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
     };
 
@@ -208,7 +213,7 @@ public sealed class Pipeline : IAsyncDisposable
             ModelHash = Google.Protobuf.ByteString.CopyFrom(model.Hash),
             Sender = "coordinator",
         };
-        _forward = await ForwardStream.OpenAsync(Placement.Stages[0].Address, hello, Placement.Stages.Count, cancellation);
+        _forward = await ForwardStream.OpenAsync(Placement.Stages[0].Address, hello, Placement.Stages.Count, cancellation, _firstLink);
         _tasks.Add(SendAsync(_forward));
         try
         {

@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
@@ -15,8 +16,8 @@ public sealed record LoadingProgress(int Stage, long BytesReady, long BytesTotal
 
 /// <summary>The connections to the workers of a placement, and the calls that concern a stage as a whole.</summary>
 /// <param name="placement">The placement.</param>
-/// <param name="connectTimeout">How long a connection may take to come about.</param>
-internal sealed class WorkerConnections(Placement placement, TimeSpan connectTimeout) : IDisposable
+/// <param name="config">How long a connection may take to come about, and what links are made to be.</param>
+internal sealed class WorkerConnections(Placement placement, ClusterConfig config) : IDisposable
 {
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
 
@@ -29,7 +30,7 @@ internal sealed class WorkerConnections(Placement placement, TimeSpan connectTim
         {
             var address = stage.Address.ToString();
             if (!_channels.TryGetValue(address, out var channel))
-                _channels[address] = channel = NodeChannel.Open(stage.Address, connectTimeout);
+                _channels[address] = channel = NodeChannel.Open(stage.Address, config.ConnectTimeout, config.LinkOf(stage.Worker));
             return new StageService.StageServiceClient(channel);
         }
     }

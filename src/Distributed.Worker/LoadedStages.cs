@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Engine;
@@ -159,9 +161,10 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
         var total = forecast.Weights + forecast.LmHead;
         var stage = Stage.Load(model, backend, spec, new BytesReady(progress, total), cancellation);
         var identity = new StageIdentity(
-            request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray());
+            request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
+            request.Wire is "" ? WireType.F32 : WireTypes.ByName[request.Wire]);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
-        return new StageRunner(identity, stage, device.Name, next, owned);
+        return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink), owned);
     }
 
     private StageFailureException Fail(LoadRequest request, FailureCode code, string message, Exception? inner = null) =>

@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 
 namespace Distributed.Worker;
@@ -10,7 +11,9 @@ namespace Distributed.Worker;
 /// <param name="NumStages">Stages of the pipeline.</param>
 /// <param name="Worker">The name of this worker.</param>
 /// <param name="ModelHash">The model's hash, 32 bytes.</param>
-public sealed record StageIdentity(string Pipeline, long Epoch, int Stage, int NumStages, string Worker, byte[] ModelHash)
+/// <param name="Wire">The format of hidden states between the stages.</param>
+public sealed record StageIdentity(
+    string Pipeline, long Epoch, int Stage, int NumStages, string Worker, byte[] ModelHash, WireType Wire = WireType.F32)
 {
     /// <summary>Whether no stage follows.</summary>
     public bool IsLast => Stage == NumStages - 1;

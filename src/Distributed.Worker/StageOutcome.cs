@@ -12,6 +12,9 @@ namespace Distributed.Worker;
 /// <param name="Buffer">The pooled buffer below the step's hidden states; null where there is none.</param>
 public sealed record StageOutcome(Step? Step, StepResult? Result, Release? Released, long ComputedNs, byte[]? Buffer = null)
 {
+    /// <summary>Bytes of hidden states or logits.</summary>
+    public int Bytes => Step?.Hidden.Length ?? Result?.Logits.Length ?? 0;
+
     /// <summary>Completes this stage's timing, the last in the list, as the frame goes to the transport.</summary>
     public void StampSerialized(IList<StageTiming> timings)
     {

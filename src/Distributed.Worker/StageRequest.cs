@@ -1,4 +1,6 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 
@@ -26,9 +28,14 @@ public static class StageRequest
         Require(request.KvBlocks is > 0 and <= 1 << 24, "kv_blocks", request.KvBlocks, $"must lie between 1 and {1 << 24}");
         var kvType = KvTypes.TryParse(request.KvType);
         Require(kvType is not null, "kv_type", request.KvType, "must be f32, f16 or q8_0");
+        var knowsWire = WireTypes.ByName.TryGetValue(request.Wire is "" ? "f32" : request.Wire, out var wire);
+        Require(knowsWire, "wire", request.Wire, $"must be one of {string.Join(", ", WireTypes.ByName.Keys)}");
+        if (knowsWire && wire.Error(model.HiddenSize) is { } wireError)
+            errors.Add(wireError.ToString());
         Require(
             request.Stage == request.NumStages - 1 || NodeAddress.TryParse(request.NextAddress) is not null,
             "next_address", request.NextAddress, NodeAddress.Rule);
+        Require(request.NextLink is "" || LinkShape.TryParse(request.NextLink, out _), "next_link", request.NextLink, LinkShape.Rule);
         if (errors.Count > 0)
             throw new StageFailureException(FailureCode.BadFrame, string.Join("; ", errors), worker, request.Stage);
 

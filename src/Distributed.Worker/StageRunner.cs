@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Distributed.Cluster;
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Engine;
@@ -7,26 +8,30 @@ using Distributed.Engine;
 namespace Distributed.Worker;
 
 /// <summary>
-/// A loaded stage at work. A frame passes three hands with a bounded queue between each two, so that receiving, computing and
-/// sending overlap: the Forward call puts frames into the inbox; a thread of the stage's own computes them in order; a sender
-/// passes the outcome to the next stage or, on the last one, to the watcher.
+/// A loaded stage at work: the Forward call puts frames into the inbox; a thread of the stage's own computes them in order and
+/// passes each outcome to the next stage or, on the last one, to the watcher. Receiving, computing and sending overlap: the thread
+/// itself sends only what takes no time, as a token's hidden state does.
 /// </summary>
 public sealed class StageRunner : IAsyncDisposable
 {
     // Enough that a stage never waits for its neighbour's hands, few enough that a slow one soon holds the others back.
     private const int QueueLength = 4;
 
+    // More bytes than these are sent from another thread: the stage's own has the next step to compute.
+    private const int LargeBytes = 64 << 10;
+
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly Stage _stage;
     private readonly IReadOnlyList<IDisposable> _owned;
     private readonly NodeAddress? _next;
+    private readonly LinkShape? _nextLink;
     private readonly StepComputation _computation;
-    private readonly Channel<StageOrder> _inbox;
-    private readonly Channel<StageOutcome> _outbox;
+    private readonly ThreadInbox<StageOrder> _inbox = new(QueueLength);
+    private readonly SemaphoreSlim _unsent = new(QueueLength);
     private readonly CancellationTokenSource _stopping = new();
     private readonly Thread _computing;
-    private readonly Task _sending;
+    private Task _sending = Task.CompletedTask;
     private ForwardStream? _nextStream;
     private long _lastStep;
     private int _attached;
@@ -36,19 +41,18 @@ public sealed class StageRunner : IAsyncDisposable
     /// <param name="stage">The loaded stage; the runner disposes it.</param>
     /// <param name="device">The device's name, for reports.</param>
     /// <param name="next">The worker of the stage behind; null on the last stage.</param>
+    /// <param name="nextLink">What the connection to it is made to be; null to leave it as it is.</param>
     /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
-    public StageRunner(StageIdentity identity, Stage stage, string device, NodeAddress? next, IReadOnlyList<IDisposable> owned)
+    public StageRunner(StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, IReadOnlyList<IDisposable> owned)
     {
         Identity = identity;
         _stage = stage;
         _next = next;
+        _nextLink = nextLink;
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
-        _inbox = Channel.CreateBounded<StageOrder>(QueueLength);
-        _outbox = Channel.CreateBounded<StageOutcome>(new BoundedChannelOptions(QueueLength) { SingleReader = true, SingleWriter = true });
         _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
         _computing.Start();
-        _sending = Task.Run(SendAsync);
     }
 
     /// <summary>Which stage this is.</summary>
@@ -75,7 +79,7 @@ public sealed class StageRunner : IAsyncDisposable
             var onward = hello.Clone();
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
-            _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation);
+            _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink);
             _ = ReportLossAsync(_nextStream);
         }
         catch
@@ -121,7 +125,7 @@ public sealed class StageRunner : IAsyncDisposable
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 1)
             return;
-        _inbox.Writer.TryComplete();
+        _inbox.Close();
         await _stopping.CancelAsync();
         Watch.Close();
         await DetachAsync();
@@ -133,65 +137,56 @@ public sealed class StageRunner : IAsyncDisposable
         foreach (var owned in _owned)
             owned.Dispose();
         _stopping.Dispose();
+        _unsent.Dispose();
     }
 
     private async ValueTask EnqueueAsync(StageOrder order, CancellationToken cancellation)
     {
         try
         {
-            await _inbox.Writer.WriteAsync(order, cancellation);
+            await _inbox.AddAsync(order, cancellation);
         }
         catch (ChannelClosedException)
         {
-            throw Unloaded();
+            throw Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded");
         }
     }
-
-    private StageFailureException Unloaded() => Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded");
 
     private void Compute()
     {
         try
         {
-            while (_inbox.Reader.WaitToReadAsync(_stopping.Token).AsTask().GetAwaiter().GetResult())
+            while (_inbox.TryTake(out var order))
             {
-                while (!_stopping.IsCancellationRequested && _inbox.Reader.TryRead(out var order))
-                {
-                    _outbox.Writer.WriteAsync(_computation.Run(order), _stopping.Token).AsTask().GetAwaiter().GetResult();
-                }
+                var outcome = _computation.Run(order);
+                _unsent.Wait(_stopping.Token);
+                _sending = SendBehindAsync(_sending, outcome);
             }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private async Task SendBehindAsync(Task before, StageOutcome outcome)
+    {
+        if (!before.IsCompleted || outcome.Bytes > LargeBytes)
+            await before.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.SuppressThrowing);
+        try
+        {
+            await SendAsync(outcome);
+        }
+        catch (StageFailureException error)
+        {
+            await Watch.PublishAsync(new StageEvent { Failure = error.Failure }, _stopping.Token);
         }
         catch (OperationCanceledException)
         {
         }
         finally
         {
-            _outbox.Writer.TryComplete();
-        }
-    }
-
-    private async Task SendAsync()
-    {
-        try
-        {
-            await foreach (var outcome in _outbox.Reader.ReadAllAsync(_stopping.Token))
-            {
-                try
-                {
-                    await SendAsync(outcome);
-                }
-                catch (StageFailureException error)
-                {
-                    await Watch.PublishAsync(new StageEvent { Failure = error.Failure }, _stopping.Token);
-                }
-                finally
-                {
-                    outcome.ReturnBuffer();
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
+            outcome.ReturnBuffer();
+            _unsent.Release();
         }
     }
 

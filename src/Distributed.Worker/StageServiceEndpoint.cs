@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
@@ -71,6 +72,13 @@ public sealed class StageServiceEndpoint(
         {
             var hello = await ReadHelloAsync(requestStream, ending.Token);
             sender = hello.Sender;
+            if (hello.Probe)
+            {
+                StageIdentity.CheckVersion(hello.ProtocolVersion, sender, options.Name, -1);
+                await LinkProbe.EchoAsync(requestStream, responseStream, ending.Token);
+                return;
+            }
+
             var found = stages.Find(hello.Pipeline, hello.Stage);
             await found.AttachAsync(hello, ending.Token);
             runner = found;
@@ -137,6 +145,10 @@ public sealed class StageServiceEndpoint(
     /// <inheritdoc/>
     public override async Task<UnloadReply> Unload(UnloadRequest request, ServerCallContext context) =>
         new() { Stages = await stages.UnloadAsync(request.Pipeline) };
+
+    /// <inheritdoc/>
+    public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context) =>
+        LinkProbe.RunAsync(request, options.Name, context.CancellationToken);
 
     private async Task<Hello> ReadHelloAsync(IAsyncStreamReader<StageFrame> frames, CancellationToken cancellation)
     {

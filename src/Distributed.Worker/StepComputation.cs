@@ -1,5 +1,6 @@
 using System.Buffers;
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Core.Sampling;
@@ -55,6 +56,10 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             };
             return Result(new StepResult { Step = step.Step_, Failure = failure }, step, timing, started);
         }
+        finally
+        {
+            step.ReturnHidden();
+        }
     }
 
     private StageOutcome ComputeHidden(Step step, StageTiming timing, long started)
@@ -73,12 +78,24 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
 
         var computed = NodeClock.Now;
         timing.ComputeNs = computed - started;
+        if (identity.Wire != WireType.F32)
+            (buffer, bytes) = Encode(buffer, bytes, step.Tokens.Count);
         var onward = new Step { Epoch = step.Epoch, Step_ = step.Step_, Hidden = HiddenStateCodec.Wrap(buffer, bytes) };
         onward.Slices.Add(step.Slices);
         onward.Tokens.Add(step.Tokens);
         onward.Timings.Add(step.Timings);
         onward.Timings.Add(timing);
         return new StageOutcome(onward, null, null, computed, buffer);
+    }
+
+    // Gives the pooled buffer of values back for one of what goes over the wire.
+    private (byte[] Buffer, int Bytes) Encode(byte[] values, int valueBytes, int tokens)
+    {
+        var bytes = HiddenStateCodec.Bytes(identity.Wire, tokens, _hiddenSize);
+        var wire = ArrayPool<byte>.Shared.Rent(bytes);
+        HiddenStateCodec.Encode(identity.Wire, HiddenStateCodec.AsFloats(values.AsSpan(0, valueBytes)), wire.AsSpan(0, bytes));
+        ArrayPool<byte>.Shared.Return(values);
+        return (wire, bytes);
     }
 
     private StageOutcome ComputeResult(Step step, StageTiming timing, long started)
@@ -101,8 +118,23 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private void Forward(Step step, int[] outputs, Span<float> output)
     {
         var slices = step.Slices.Select(slice => new SequenceSlice(slice.Sequence, slice.Start, slice.Count)).ToArray();
-        var hidden = identity.Stage == 0 ? default : HiddenStateCodec.Read(step.Hidden, step.Tokens.Count * _hiddenSize);
-        stage.Forward(slices, [.. step.Tokens], outputs, hidden, output);
+        if (identity.Stage == 0 || identity.Wire == WireType.F32)
+        {
+            stage.Forward(slices, [.. step.Tokens], outputs, HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span), output);
+            return;
+        }
+
+        var count = step.Tokens.Count * _hiddenSize;
+        var values = ArrayPool<float>.Shared.Rent(count);
+        try
+        {
+            HiddenStateCodec.Decode(identity.Wire, step.ReceivedHidden.Span, values);
+            stage.Forward(slices, [.. step.Tokens], outputs, values.AsSpan(0, count), output);
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(values);
+        }
     }
 
     // The tokens whose logits are needed, as indices into the step: all of a slice, or its last.
@@ -187,9 +219,11 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
                 throw new InvalidInputException(errors);
         }
 
-        var hidden = identity.Stage == 0 ? 0 : HiddenStateCodec.Bytes(step.Tokens.Count * _hiddenSize);
-        if (step.Hidden.Length != hidden)
-            throw identity.Fail(FailureCode.BadFrame, $"step {step.Step_} has {step.Hidden.Length} bytes of hidden states, must have {hidden}");
+        var hidden = identity.Stage == 0 ? 0 : HiddenStateCodec.Bytes(identity.Wire, step.Tokens.Count, _hiddenSize);
+        if (step.ReceivedHidden.Length != hidden)
+            throw identity.Fail(
+                FailureCode.BadFrame,
+                $"step {step.Step_} has {step.ReceivedHidden.Length} bytes of hidden states, must have {hidden} as {identity.Wire.ToName()}");
     }
 
     /// <summary>What the KV cache holds; may be asked from any thread.</summary>

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Distributed.Cluster;
 using Distributed.Core;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -33,12 +34,15 @@ public static class WorkerHost
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting", options.LogLevel <= LogLevel.Debug ? options.LogLevel : LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
+        builder.WebHost.UseSockets(NodeServer.Tune);
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>, NodeMemory>();
         builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen));
         builder.Services.AddGrpc(grpc =>
         {
             grpc.MaxReceiveMessageSize = NodeChannel.MaxMessageBytes;
             grpc.MaxSendMessageSize = NodeChannel.MaxMessageBytes;
         });
+        ForwardMethod.AddTo(builder.Services);
         // Signals are the caller's: it cancels. A worker that belongs to a process must not end before it on Ctrl-C.
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.Services.AddSingleton(options);
@@ -47,7 +51,7 @@ public static class WorkerHost
         builder.Services.AddHostedService(services => services.GetRequiredService<LoadedStages>());
 
         await using var app = builder.Build();
-        app.MapGrpcService<StageServiceEndpoint>();
+        ForwardMethod.Prefer(app.MapGrpcService<StageServiceEndpoint>());
         if (!await ListenAsync(app, options, cancellation))
             return;
         listening(BoundAddress(app, options.Listen));

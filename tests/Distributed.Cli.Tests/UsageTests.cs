@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Links;
 
 namespace Distributed.Cli.Tests;
 
@@ -6,12 +7,13 @@ public class UsageTests
 {
     [Theory]
     [InlineData("a verb is missing")]
-    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, inspect, tokenize, logits, quantize, perplexity, bench", "sing")]
+    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, inspect, tokenize, logits, quantize, perplexity, bench, lab", "sing")]
     [InlineData("--nope: run has no such flag", "run", "--nope", "Hello!")]
     [InlineData("-x: run has no such flag", "run", "-x")]
     [InlineData("there: one word too many; a text of several words goes in quotes", "run", "Hello", "there")]
-    [InlineData("--link is delay=1ms: this flag is not in this version", "run", "--link", "delay=1ms")]
-    [InlineData("--wire is q8_0: is not in this version, only f32 is", "serve", "--wire", "q8_0")]
+    [InlineData("--link is delay=1: " + LinkShape.Rule, "run", "--link", "delay=1")]
+    [InlineData("--link is delay=1ms: needs --workers: without them nothing is sent", "bench", "--link", "delay=1ms")]
+    [InlineData("--wire is q9: must be one of f32, f16, q8_0", "serve", "--wire", "q9")]
     [InlineData("--device is cuda:0: is not in this version, only cpu is", "plan", "--device", "cuda:0")]
     [InlineData("--data is /tmp: this flag is not in this version", "worker", "--data", "/tmp")]
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
@@ -55,7 +57,7 @@ public class UsageTests
         Assert.Equal("", result.Error);
         var verbs = result.Out[result.Out.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n')
             .Where(line => line.StartsWith("  ", StringComparison.Ordinal)).Select(line => line.Trim().Split(' ')[0]);
-        Assert.Equal(["run", "serve", "worker", "plan", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench"], verbs);
+        Assert.Equal(["run", "serve", "worker", "plan", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab"], verbs);
     }
 
     [Fact]
@@ -65,6 +67,6 @@ public class UsageTests
 
         Assert.Equal(0, result.ExitCode);
         Assert.Contains("--temperature", result.Out);
-        Assert.DoesNotContain("--link", result.Out);
+        Assert.DoesNotContain("not in this version", result.Out, StringComparison.OrdinalIgnoreCase);
     }
 }

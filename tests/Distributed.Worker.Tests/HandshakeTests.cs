@@ -8,7 +8,7 @@ public class HandshakeTests
 {
     private static readonly Dictionary<string, (Action<Hello> Change, FailureCode Code, string[] Mentions)> Cases = new()
     {
-        ["version"] = (hello => hello.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["protocol 99", "1"]),
+        ["version"] = (hello => hello.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["protocol 99", $"{ProtocolVersion.Current}"]),
         ["epoch"] = (hello => hello.Epoch = 7, FailureCode.EpochMismatch, ["epoch 7", "epoch 1"]),
         ["model"] = (hello => hello.ModelHash = ByteString.CopyFrom(new byte[32]), FailureCode.ModelMismatch, ["0000000000", "this stage"]),
         ["stage"] = (hello => hello.Stage = 1, FailureCode.UnknownStage, ["stage 1"]),

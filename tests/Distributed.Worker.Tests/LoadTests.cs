@@ -1,3 +1,4 @@
+using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Google.Protobuf;
 
@@ -7,7 +8,7 @@ public class LoadTests
 {
     private static readonly Dictionary<string, (Action<LoadRequest> Change, FailureCode Code, string[] Mentions)> Cases = new()
     {
-        ["version"] = (request => request.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["99", "1"]),
+        ["version"] = (request => request.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["99", $"{ProtocolVersion.Current}"]),
         ["hash"] = (request => request.ModelHash = ByteString.CopyFrom(new byte[32]), FailureCode.ModelMismatch, ["0000000000", "the coordinator has"]),
         ["missing file"] = (request => request.ModelPath = "/nowhere/model.gguf", FailureCode.ModelUnreadable, ["/nowhere/model.gguf"]),
         ["device"] = (request => request.Device = "cuda:0", FailureCode.UnknownDevice, ["cuda:0", "cpu"]),

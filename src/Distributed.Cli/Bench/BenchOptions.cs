@@ -1,4 +1,5 @@
 using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Core;
 
 namespace Distributed.Cli.Bench;
@@ -10,7 +11,10 @@ namespace Distributed.Cli.Bench;
 /// <param name="Batch">The most tokens in a step.</param>
 /// <param name="Workers">Worker processes; 0 for none.</param>
 /// <param name="KvType">The format of the KV cache.</param>
-internal sealed record BenchOptions(IReadOnlyList<BenchTest> Tests, int[] Threads, int Repeats, int Batch, int Workers, KvType KvType)
+/// <param name="Wire">The format of hidden states between workers.</param>
+/// <param name="Link">What the links between nodes are made to be; null to leave them as they are.</param>
+internal sealed record BenchOptions(
+    IReadOnlyList<BenchTest> Tests, int[] Threads, int Repeats, int Batch, int Workers, KvType KvType, WireType Wire, LinkShape? Link)
 {
     /// <summary>The most sequences side by side.</summary>
     public int Sequences => Tests.Max(test => test.Sequences);
@@ -52,6 +56,8 @@ internal sealed record BenchOptions(IReadOnlyList<BenchTest> Tests, int[] Thread
                 Sequences = Sequences,
                 MaxBatchTokens = StepTokens,
                 KvType = KvType,
+                Wire = Wire,
+                Link = Link,
             }
             : throw new InvalidInputException(
                 "--decode",

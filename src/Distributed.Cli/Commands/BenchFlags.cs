@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Distributed.Cli.Bench;
+using Distributed.Cluster.Config;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -75,7 +76,7 @@ internal static class BenchFlags
         foreach (var option in (Option[])
             [
                 CommonOptions.Model, Synthetic, Save, Seed, Prefill, Decode, Depth, Threads, Sequences, Batch, Repeat, Workers, Startup,
-                StartupProbe, CommonOptions.KvType, CommonOptions.Device, CommonOptions.Json, CommonOptions.LogLevel,
+                StartupProbe, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Device, CommonOptions.Json, CommonOptions.LogLevel,
             ])
             verb.Options.Add(option);
     }
@@ -87,6 +88,12 @@ internal static class BenchFlags
         if (flags.GetResult(Save) is not null && flags.GetResult(Prefill) is null && flags.GetResult(Decode) is null
             && !flags.GetValue(Startup))
             return null;
+        foreach (var option in (Option[])[CommonOptions.Wire, CommonOptions.Link])
+        {
+            if (flags.GetResult(option) is { } given && flags.GetValue(Workers) is null or 0)
+                throw new InvalidInputException(option.Name, given.Tokens[0].Value, $"needs {Workers.Name}: without them nothing is sent");
+        }
+
         var tests = BenchTest.All(
             Values(Prefill, DefaultPrefill), Values(Decode, DefaultDecode), Values(Depth, 0), Values(Sequences, 1));
         return tests.Count == 0
@@ -97,7 +104,9 @@ internal static class BenchFlags
                 flags.GetValue(Repeat) ?? DefaultRepeats,
                 flags.GetValue(Batch) ?? DefaultBatch,
                 flags.GetValue(Workers) ?? 0,
-                flags.GetValue(CommonOptions.KvType) ?? KvType.F16);
+                flags.GetValue(CommonOptions.KvType) ?? KvType.F16,
+                flags.GetValue(CommonOptions.Wire) ?? WireType.F32,
+                flags.GetValue(CommonOptions.Link));
 
         int[] Values(Option<int[]?> option, int otherwise) => flags.GetResult(option) is null ? [otherwise] : flags.GetValue(option)!;
     }

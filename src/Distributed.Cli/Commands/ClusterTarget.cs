@@ -94,5 +94,9 @@ internal sealed class ClusterTarget : IAsyncDisposable
             yield return new("context", $"{context}");
         if (flags.GetValue(CommonOptions.KvType) is { } kvType)
             yield return new("kv-type", kvType.ToName());
+        if (flags.GetValue(CommonOptions.Wire) is { } wire)
+            yield return new("wire", wire.ToName());
+        if (flags.GetValue(CommonOptions.Link) is { } link)
+            yield return new("link", $"{link}");
     }
 }

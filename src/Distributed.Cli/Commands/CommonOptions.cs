@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Core;
 using Microsoft.Extensions.Logging;
 
@@ -51,16 +53,18 @@ internal static class CommonOptions
     /// <summary>Worker processes to start; null for the default.</summary>
     public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");
 
-    /// <summary>The format of hidden states between workers. f32 is the only one.</summary>
-    public static Option<string?> Wire { get; } =
-        Limited("--wire", "TYPE", "The format of hidden states between workers: f32", "f32");
+    /// <summary>The format of hidden states between workers; null for the default.</summary>
+    public static Option<WireType?> Wire { get; } =
+        Flag.Word("--wire", "TYPE", "The format of hidden states between workers: f32, f16 or q8_0 (default f32: exact)", WireTypes.ByName);
 
     /// <summary>The kind of device that workers started here compute on. cpu is the only one.</summary>
     public static Option<string?> Device { get; } =
         WithoutCluster(Limited("--device", "DEVICE", "The device to compute on: cpu", "cpu"));
 
-    /// <summary>Shaping of the streams between nodes: none in this version.</summary>
-    public static Option<string?> Link { get; } = Absent("--link");
+    /// <summary>What the links between nodes are made to be; null to leave them as they are.</summary>
+    public static Option<LinkShape?> Link { get; } = Flag.Create(
+        "--link", "SHAPE", "Make the links between nodes slower, to see what that does: delay=1ms,rate=1Gbit or one of the two",
+        (string text, out LinkShape? link) => LinkShape.TryParse(text, out link!) ? null : LinkShape.Rule);
 
     /// <summary>How much is logged on stderr; null for the verb's own default.</summary>
     public static Option<LogLevel?> LogLevel { get; } =

@@ -1,3 +1,4 @@
+using Distributed.Cluster.Links;
 using Distributed.Core;
 
 namespace Distributed.Cluster.Config;
@@ -35,6 +36,9 @@ public sealed record ClusterConfig
     /// <summary>The format of hidden states between workers.</summary>
     public WireType Wire { get; init; } = WireType.F32;
 
+    /// <summary>What every link between two nodes is made to be; null to leave them as they are.</summary>
+    public LinkShape? Link { get; init; }
+
     /// <summary>Where the coordinator serves HTTP; port 0 takes any free one.</summary>
     public NodeAddress Http { get; init; } = NodeAddress.Parse("http", "127.0.0.1:8080");
 
@@ -52,6 +56,13 @@ public sealed record ClusterConfig
 
     /// <summary>The longest sequence with this model, in tokens: <see cref="Context"/> with its default resolved.</summary>
     public int ContextFor(ModelConfig model) => Context ?? Math.Min(model.ContextLength, DefaultContext);
+
+    /// <summary>The link between the coordinator and a worker; null to leave it as it is.</summary>
+    public LinkShape? LinkOf(string worker) => Workers.FirstOrDefault(other => other.Name == worker)?.Link ?? Link;
+
+    /// <summary>The link between two workers; null to leave it as it is.</summary>
+    public LinkShape? LinkBetween(string worker, string other) => LinkShape.Between(
+        Workers.FirstOrDefault(one => one.Name == worker)?.Link, Workers.FirstOrDefault(one => one.Name == other)?.Link) ?? Link;
 
     /// <summary>An error about one of the values, with the place where it was written.</summary>
     /// <param name="key">The key, e.g. <c>workers[1].address</c>.</param>
@@ -80,6 +91,12 @@ public sealed record WorkerConfig
     /// started. Null where it is that of <see cref="ClusterConfig.Model"/>.
     /// </summary>
     public string? Model { get; init; }
+
+    /// <summary>
+    /// What its links to the coordinator and the other workers are made to be; between two workers with links of their own, the
+    /// longer delay and the lower rate count. Null for <see cref="ClusterConfig.Link"/>.
+    /// </summary>
+    public LinkShape? Link { get; init; }
 }
 
 /// <summary>One stage of an explicit split.</summary>
@@ -93,11 +110,4 @@ public sealed record SplitConfig
 
     /// <summary>The stage's layers.</summary>
     public required LayerRange Layers { get; init; }
-}
-
-/// <summary>The format of hidden states on the way from one worker to the next.</summary>
-public enum WireType
-{
-    /// <summary>Single precision: exact.</summary>
-    F32,
 }

@@ -1,3 +1,4 @@
+using Distributed.Cluster.Links;
 using Distributed.Core;
 
 namespace Distributed.Cluster.Config;
@@ -7,7 +8,7 @@ internal static class ClusterKeys
 {
     private static readonly (string, KvType)[] KvTypes = [("f32", KvType.F32), ("f16", KvType.F16), ("q8_0", KvType.Q8_0)];
 
-    private static readonly (string, WireType)[] WireTypes = [("f32", WireType.F32)];
+    private static readonly (string, WireType)[] Wires = [.. WireTypes.ByName.Select(pair => (pair.Key, pair.Value))];
 
     // What stands for values that could not be read: each breaks its own rule, so the validator makes nothing more of it.
     private static readonly WorkerConfig NoWorker = new() { Name = "", Address = NodeAddress.Parse("address", "none:0") };
@@ -22,7 +23,8 @@ internal static class ClusterKeys
         new("max-batch-tokens", (config, value) => config with { MaxBatchTokens = value.Int() }),
         new("sequences", (config, value) => config with { Sequences = value.Int() }),
         new("max-waiting", (config, value) => config with { MaxWaiting = value.Int() }),
-        new("wire", (config, value) => config with { Wire = value.OneOf(WireTypes, "f16", "q8_0") }),
+        new("wire", (config, value) => config with { Wire = value.OneOf(Wires) }),
+        new("link", (config, value) => config with { Link = Link(value) }),
         new("http", (config, value) => config with { Http = Address(value) }),
         new("connect-timeout", (config, value) => config with { ConnectTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("workers", (config, value) => config with
@@ -45,6 +47,7 @@ internal static class ClusterKeys
         }),
         new("memory", (worker, value) => worker with { Memory = value.Dictionary("a size per device, like {cpu: 8GiB}", Size) }),
         new("model", (worker, value) => worker with { Model = value.Text() }),
+        new("link", (worker, value) => worker with { Link = Link(value) }),
     ];
 
     private static readonly IReadOnlyList<ConfigKey<SplitConfig>> Split =
@@ -62,6 +65,8 @@ internal static class ClusterKeys
     private static SplitConfig ReadStage(ConfigValue value) => value.Binder.Bind(NoSplit, value.Key, value.Node, Split);
 
     private static NodeAddress Address(ConfigValue value) => NodeAddress.Parse(value.Key, value.Text());
+
+    private static LinkShape Link(ConfigValue value) => value.Parse<LinkShape>(LinkShape.TryParse, LinkShape.Rule);
 
     private static long Size(ConfigValue value) => value.Parse<long>(ByteSize.TryParse, ByteSize.Rule);
 }

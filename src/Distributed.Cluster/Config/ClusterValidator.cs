@@ -57,6 +57,8 @@ public static partial class ClusterValidator
 
         if (config.KvType.Error(model.HeadDim) is { } kv)
             errors.Add(config.Error(kv.Key, kv.Value, kv.Rule));
+        if (config.Wire.Error(model.HiddenSize) is { } wire)
+            errors.Add(config.Error(wire.Key, wire.Value, wire.Rule));
         errors.AddRange(CheckBatch(config, model));
 
         var tooHigh = false;

@@ -35,8 +35,7 @@ internal sealed record ConfigValue(ConfigBinder Binder, string Key, YamlNode Nod
 
     /// <summary>One of a table of names.</summary>
     /// <param name="names">The names and what they mean.</param>
-    /// <param name="later">Names that will be known one day, for a kinder error.</param>
-    public T OneOf<T>(IReadOnlyList<(string Name, T Value)> names, params string[] later)
+    public T OneOf<T>(IReadOnlyList<(string Name, T Value)> names)
     {
         var text = Text();
         foreach (var (name, value) in names)
@@ -45,8 +44,7 @@ internal sealed record ConfigValue(ConfigBinder Binder, string Key, YamlNode Nod
                 return value;
         }
 
-        var known = string.Join(", ", names.Select(pair => pair.Name));
-        throw Error(text, later.Contains(text) ? $"is not there yet: this version knows {known}" : $"must be one of {known}");
+        throw Error(text, $"must be one of {string.Join(", ", names.Select(pair => pair.Name))}");
     }
 
     /// <summary>A path; a relative one counts from the binder's folder.</summary>

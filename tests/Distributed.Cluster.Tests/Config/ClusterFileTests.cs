@@ -1,4 +1,5 @@
 using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Core;
 
 namespace Distributed.Cluster.Tests.Config;
@@ -23,6 +24,7 @@ public class ClusterFileTests
         Assert.Equal(4, config.Sequences);
         Assert.Equal(64, config.MaxWaiting);
         Assert.Equal(WireType.F32, config.Wire);
+        Assert.Null(config.Link);
         Assert.Equal("127.0.0.1:8080", config.Http.ToString());
         Assert.Equal(TimeSpan.FromSeconds(10), config.ConnectTimeout);
         Assert.Null(config.Split);
@@ -41,7 +43,8 @@ public class ClusterFileTests
             max-batch-tokens: 128
             sequences: 2
             max-waiting: 0
-            wire: f32
+            wire: q8_0
+            link: delay=1ms,rate=1Gbit
             http: "[::1]:9000"
             connect-timeout: 1.5s
             workers:
@@ -50,6 +53,7 @@ public class ClusterFileTests
                 devices: [cuda:0, cpu]
                 memory: { cuda:0: 10GiB, cpu: 1.5 GiB }
                 model: data/m.gguf
+                link: rate=100Mbit
               - name: mini
                 address: unix:/run/mini.sock
             split:
@@ -62,7 +66,11 @@ public class ClusterFileTests
         Assert.Equal(128, config.MaxBatchTokens);
         Assert.Equal(2, config.Sequences);
         Assert.Equal(0, config.MaxWaiting);
-        Assert.Equal(WireType.F32, config.Wire);
+        Assert.Equal(WireType.Q8_0, config.Wire);
+        Assert.Equal((TimeSpan.FromMilliseconds(1), 1_000_000_000), (config.Link!.Delay, config.Link.BitsPerSecond));
+        Assert.Equal(config.Link, config.LinkOf("mini"));
+        Assert.Equal((TimeSpan.Zero, 100_000_000), (config.LinkOf("desktop")!.Delay, config.LinkOf("desktop")!.BitsPerSecond));
+        Assert.Equal(config.LinkOf("desktop"), config.LinkBetween("mini", "desktop"));
         Assert.Equal(("::1", 9000), (config.Http.Host, config.Http.Port));
         Assert.Equal(TimeSpan.FromSeconds(1.5), config.ConnectTimeout);
         Assert.Equal("desktop", config.Workers[0].Name);
@@ -84,7 +92,7 @@ public class ClusterFileTests
             context: lots
             sequences: 0
             sequences: 3
-            wire: f16
+            wire: bf16
             kv-type: f8
             http: unix:/run/http.sock
             workers:
@@ -111,7 +119,7 @@ public class ClusterFileTests
                 "c.yaml:2: context is lots: must be a whole number",
                 "c.yaml:3: sequences is 0: must lie between 1 and 1024",
                 "c.yaml:4: sequences: is given twice, first in line 3",
-                "c.yaml:5: wire is f16: is not there yet: this version knows f32",
+                "c.yaml:5: wire is bf16: must be one of f32, f16, q8_0",
                 "c.yaml:6: kv-type is f8: must be one of f32, f16, q8_0",
                 "c.yaml:7: http is unix:/run/http.sock: must be HOST:PORT",
                 $"c.yaml:10: workers[0].address is 127.0.0.1: {NodeAddress.Rule}",
@@ -216,11 +224,12 @@ public class ClusterFileTests
         Assert.Equal("c.yaml:3: workers[0].name is a: no", config.Error("workers[0].name", "a", "no").ToString());
 
         var error = Assert.Throws<InvalidInputException>(
-            () => ClusterFile.Override(config, Flags(("context", "0"), ("sequences", "many"), ("wire", "q8_0"))));
+            () => ClusterFile.Override(config, Flags(("context", "0"), ("sequences", "many"), ("wire", "q9"), ("link", "fast"))));
         Assert.Equal(
             [
                 "--sequences is many: must be a whole number",
-                "--wire is q8_0: is not there yet: this version knows f32",
+                "--wire is q9: must be one of f32, f16, q8_0",
+                $"--link is fast: {LinkShape.Rule}",
                 "--context is 0: must lie between 1 and 16777216",
             ],
             error.Errors.Select(one => one.ToString()));
