@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Core;
 
 namespace Distributed.Cli.Tests;
 
@@ -13,7 +14,7 @@ public class UsageTests
     [InlineData("--link is delay=1ms: this flag is not in this version", "run", "--link", "delay=1ms")]
     [InlineData("--wire is q8_0: is not in this version, only f32 is", "serve", "--wire", "q8_0")]
     [InlineData("--device is cuda:0: is not in this version, only cpu is", "plan", "--device", "cuda:0")]
-    [InlineData("--data is /tmp: this flag is not in this version", "worker", "--data", "/tmp")]
+    [InlineData("--store-size is 5: " + ByteSize.Rule, "worker", "--store-size", "5")]
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
     [InlineData("--listen is here: " + NodeAddress.Rule, "worker", "--listen", "here")]
