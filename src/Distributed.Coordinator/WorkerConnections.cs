@@ -127,7 +127,7 @@ internal sealed class WorkerConnections(Placement placement, TimeSpan connectTim
         {
             await supplying;
         }
-        catch (Exception error) when (error is RpcException or OperationCanceledException or InvalidOperationException)
+        catch (Exception error) when (error is RpcException or IOException or OperationCanceledException or InvalidOperationException)
         {
         }
     }
