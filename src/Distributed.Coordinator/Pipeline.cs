@@ -6,6 +6,7 @@ using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Weights;
 using Distributed.Core;
 using Grpc.Core;
 
@@ -62,11 +63,14 @@ public sealed class Pipeline : IAsyncDisposable
     /// <summary>The workers' own account of each stage's memory, in the order of the stages.</summary>
     public IReadOnlyList<StageMemory> Memory { get; private set; } = [];
 
+    /// <summary>Bytes of the model's files that had to be sent to workers while the stages loaded.</summary>
+    public long BytesSent { get; private set; }
+
     /// <summary>Completes when the pipeline can no longer go on, with the reason.</summary>
     public Task<Failure> Failed => _failed.Task;
 
     /// <summary>Loads the stages on their workers, all at once, and connects them.</summary>
-    /// <param name="model">The model; only its hash and path are used.</param>
+    /// <param name="model">The model; its hash is used, and its files' bytes where workers have not got them.</param>
     /// <param name="config">Context, KV type and batch size.</param>
     /// <param name="placement">Where each stage goes.</param>
     /// <param name="epoch">The number of the placement.</param>
@@ -159,6 +163,7 @@ public sealed class Pipeline : IAsyncDisposable
     private async Task<StageMemory[]> LoadAsync(
         ModelFile model, ClusterConfig config, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
     {
+        using var source = new WeightSource(model);
         using var refused = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var loading = Placement.Stages.Select(LoadAndWatchAsync).ToList();
         // Once one stage is refused, the others need not go on reading their weights.
@@ -168,19 +173,20 @@ public sealed class Pipeline : IAsyncDisposable
                 await refused.CancelAsync();
         }
 
+        BytesSent = source.BytesSent;
         var failed = loading.Where(stage => stage.IsFaulted).ToList();
         return failed.Count == 0 ? await Task.WhenAll(loading) : throw failed[0].Exception!.InnerException!;
 
         async Task<StageMemory> LoadAndWatchAsync(StagePlacement stage)
         {
-            var memory = await _workers.LoadAsync(RequestFor(stage, model, config), stage, progress, refused.Token);
+            var memory = await _workers.LoadAsync(RequestFor(stage, model, config, source), stage, source, progress, refused.Token);
             // At once: a worker keeps a stage that nobody watches for a while only.
             await WatchAsync(stage, refused.Token);
             return memory;
         }
     }
 
-    private LoadRequest RequestFor(StagePlacement stage, ModelFile model, ClusterConfig config) => new()
+    private LoadRequest RequestFor(StagePlacement stage, ModelFile model, ClusterConfig config, WeightSource source) => new()
     {
         ProtocolVersion = ProtocolVersion.Current,
         Pipeline = Name,
@@ -199,6 +205,7 @@ public sealed class Pipeline : IAsyncDisposable
         Worker = stage.Worker,
         Wire = config.Wire.ToName(),
         NextLink = stage.Spec.HasHead ? "" : $"{config.LinkBetween(stage.Worker, Placement.Stages[stage.Index + 1].Worker)}",
+        Model = source.Outline,
         NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
     };
 

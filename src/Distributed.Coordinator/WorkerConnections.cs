@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Weights;
 using Distributed.Core;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -12,7 +14,9 @@ namespace Distributed.Coordinator;
 /// <param name="Stage">The stage's index.</param>
 /// <param name="BytesReady">Bytes of weights ready.</param>
 /// <param name="BytesTotal">Bytes of weights in all; 0 until known.</param>
-public sealed record LoadingProgress(int Stage, long BytesReady, long BytesTotal);
+/// <param name="BytesReceived">Bytes sent to a worker that has not got them.</param>
+/// <param name="BytesToReceive">Bytes to send in all; 0 where there are none, or until known.</param>
+public sealed record LoadingProgress(int Stage, long BytesReady, long BytesTotal, long BytesReceived = 0, long BytesToReceive = 0);
 
 /// <summary>The connections to the workers of a placement, and the calls that concern a stage as a whole.</summary>
 /// <param name="placement">The placement.</param>
@@ -20,6 +24,10 @@ public sealed record LoadingProgress(int Stage, long BytesReady, long BytesTotal
 internal sealed class WorkerConnections(Placement placement, ClusterConfig config) : IDisposable
 {
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
+
+    // A worker that broke off while weights were sent to it may come back: it has kept what it got.
+    private static readonly TimeSpan ResumePatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan ResumeInterval = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<string, GrpcChannel> _channels = [];
 
@@ -35,26 +43,67 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
         }
     }
 
-    /// <summary>Loads one stage.</summary>
+    /// <summary>Loads one stage, and sends the worker what it lacks of the weights. A transfer that breaks is taken up again.</summary>
+    /// <param name="request">The stage.</param>
+    /// <param name="stage">Where it goes.</param>
+    /// <param name="source">The weights.</param>
+    /// <param name="progress">Told now and then how far it is; null for nobody.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <returns>The worker's own account of the stage's memory.</returns>
     /// <exception cref="StageFailureException">The worker cannot be reached or refuses the stage.</exception>
     public async Task<StageMemory> LoadAsync(
-        LoadRequest request, StagePlacement stage, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
+        LoadRequest request, StagePlacement stage, WeightSource source, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
     {
+        // While weights are being sent: since when none has arrived.
+        Stopwatch? sending = null;
+        var received = 0L;
+        while (true)
+        {
+            try
+            {
+                return await LoadOnceAsync(request, stage, source, Observe, cancellation);
+            }
+            catch (StageFailureException error) when (
+                error.Failure.Code is FailureCode.HopLost or FailureCode.WeightsUnavailable or FailureCode.WorkerStopping
+                && sending?.Elapsed < ResumePatience)
+            {
+                received = 0;
+                await Task.Delay(ResumeInterval, cancellation);
+            }
+        }
+
+        void Observe(LoadingProgress update, bool wantsWeights)
+        {
+            if (wantsWeights && (sending is null || update.BytesReceived != received))
+                sending = Stopwatch.StartNew();
+            received = update.BytesReceived;
+            progress?.Report(update);
+        }
+    }
+
+    private async Task<StageMemory> LoadOnceAsync(
+        LoadRequest request, StagePlacement stage, WeightSource source, Action<LoadingProgress, bool> observe, CancellationToken cancellation)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Task? supplying = null;
         try
         {
             using var call = ClientOf(stage).Load(request, cancellationToken: cancellation);
             await foreach (var update in call.ResponseStream.ReadAllAsync(cancellation))
             {
+                if (update.WantsWeights)
+                    supplying ??= source.SupplyAsync(ClientOf(stage), request, ending.Token);
                 if (update.Failure is { } failure)
                     throw new StageFailureException(failure);
                 if (update.Loaded is { } loaded)
                 {
-                    progress?.Report(new LoadingProgress(stage.Index, update.BytesTotal, update.BytesTotal));
+                    observe(new LoadingProgress(stage.Index, update.BytesTotal, update.BytesTotal), false);
                     return new StageMemory(loaded.Weights, loaded.LmHead, loaded.KvCache, loaded.Activations, loaded.Scratch);
                 }
 
-                progress?.Report(new LoadingProgress(stage.Index, update.BytesReady, update.BytesTotal));
+                observe(
+                    new LoadingProgress(stage.Index, update.BytesReady, update.BytesTotal, update.BytesReceived, update.BytesToReceive),
+                    update.WantsWeights);
             }
         }
         catch (RpcException error)
@@ -62,8 +111,26 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
             cancellation.ThrowIfCancellationRequested();
             throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
         }
+        finally
+        {
+            await ending.CancelAsync();
+            if (supplying is not null)
+                await EndedAsync(supplying);
+        }
 
         throw new StageFailureException(FailureCode.HopLost, "stopped loading without a word", stage.Worker, stage.Index);
+    }
+
+    // What went wrong with a supply the worker has said already, as the failure of its load.
+    private static async Task EndedAsync(Task supplying)
+    {
+        try
+        {
+            await supplying;
+        }
+        catch (Exception error) when (error is RpcException or IOException or OperationCanceledException or InvalidOperationException)
+        {
+        }
     }
 
     /// <summary>Asks every worker what the KV cache of its stages holds; one entry per stage, in order.</summary>

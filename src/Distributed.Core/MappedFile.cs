@@ -89,7 +89,8 @@ internal sealed unsafe class MappedFile : IDisposable
 
     private static MappedFile Map(string path)
     {
-        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        // Another process may be filling those parts of a stored model that this one does not use.
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
         MemoryMappedFile? file = null;
         try
         {

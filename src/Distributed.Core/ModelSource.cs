@@ -24,6 +24,12 @@ public abstract class ModelSource : IDisposable
     /// <summary>How many files hold the tensors; 1 where there are no files.</summary>
     public virtual int Shards => 1;
 
+    /// <summary>The kind of its files; null where there are none.</summary>
+    public virtual ModelFormat? FileFormat => null;
+
+    /// <summary>Its files, as <see cref="ModelParts"/> orders them; empty where there are none.</summary>
+    public virtual IReadOnlyList<ModelPart> Files => [];
+
     /// <summary>What the source says besides the tensors, for listings: numbers, bools, strings and arrays of them; may be empty.</summary>
     public virtual IEnumerable<KeyValuePair<string, object>> Entries => [];
 

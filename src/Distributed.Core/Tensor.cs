@@ -14,6 +14,7 @@ public sealed unsafe class Tensor
     private readonly byte* _data;
     private readonly object? _owner;
     private readonly Lazy<byte[]>? _made;
+    private readonly IReadOnlyList<FileRange> _madeOf = [];
 
     /// <param name="name">The name in the file, e.g. <c>blk.0.attn_q.weight</c>.</param>
     /// <param name="type">The format of its values.</param>
@@ -28,7 +29,8 @@ public sealed unsafe class Tensor
     }
 
     private Tensor(
-        string name, QuantType type, IReadOnlyList<long> dimensions, Lazy<byte[]>? made = null, IReadOnlyList<Tensor>? parts = null)
+        string name, QuantType type, IReadOnlyList<long> dimensions, Lazy<byte[]>? made = null, IReadOnlyList<FileRange>? madeOf = null,
+        IReadOnlyList<Tensor>? parts = null)
     {
         Name = name;
         Type = type;
@@ -36,6 +38,7 @@ public sealed unsafe class Tensor
         Columns = dimensions[0];
         Rows = dimensions.Skip(1).Aggregate(1L, (product, dimension) => product * dimension);
         _made = made;
+        _madeOf = madeOf ?? [];
         Parts = parts ?? [this];
     }
 
@@ -63,6 +66,16 @@ public sealed unsafe class Tensor
     /// <summary>Whether its bytes are made on first use (<see cref="Made"/>): memory of the process, not of a file.</summary>
     public bool IsMade => _made is not null;
 
+    /// <summary>
+    /// Where its bytes lie in files, or those it is made of, each once; empty where that is in none. Part of a fused tensor gives the
+    /// whole one.
+    /// </summary>
+    public IReadOnlyList<FileRange> FileRanges =>
+        Parts is not [var only] || only != this ? [.. Parts.SelectMany(part => part.FileRanges).Distinct()]
+        : _owner is MappedFile file ? [new FileRange(file.Path, _data - file.Data, Bytes)]
+        : _owner is Tensor whole ? whole.FileRanges
+        : _madeOf;
+
     /// <summary>The first byte, for kernels and uploads; all rows follow.</summary>
     /// <exception cref="InvalidOperationException">They do not: it is a <see cref="Stack"/>. Its <see cref="Parts"/> have data.</exception>
     public byte* Data
@@ -83,7 +96,9 @@ public sealed unsafe class Tensor
     /// <param name="type">The format of its values.</param>
     /// <param name="dimensions">A row's length first.</param>
     /// <param name="fill">Fills the bytes, which are zero.</param>
-    public static Tensor Made(string name, QuantType type, IReadOnlyList<long> dimensions, Action<Span<byte>> fill)
+    /// <param name="madeOf">The bytes of files that <paramref name="fill"/> reads; null for none.</param>
+    public static Tensor Made(
+        string name, QuantType type, IReadOnlyList<long> dimensions, Action<Span<byte>> fill, IReadOnlyList<FileRange>? madeOf = null)
     {
         Tensor? tensor = null;
         return tensor = new Tensor(name, type, dimensions, new Lazy<byte[]>(() =>
@@ -91,7 +106,7 @@ public sealed unsafe class Tensor
             var bytes = GC.AllocateArray<byte>(checked((int)tensor!.Bytes), pinned: true);
             fill(bytes);
             return bytes;
-        }));
+        }), madeOf);
     }
 
     /// <summary>Matrices of one shape and type, wherever they lie, as one tensor with a dimension more.</summary>

@@ -5,6 +5,7 @@ using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Engine;
+using Distributed.Worker.Weights;
 using Microsoft.Extensions.Hosting;
 
 namespace Distributed.Worker;
@@ -13,29 +14,33 @@ namespace Distributed.Worker;
 /// <param name="name">The worker's name.</param>
 /// <param name="devices">Its devices.</param>
 /// <param name="watchLease">How long a stage stays without its coordinator.</param>
-public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan watchLease) : BackgroundService
+/// <param name="copies">Where models come from.</param>
+public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan watchLease, ModelCopies copies) : BackgroundService
 {
     private const int MaxStages = 64;
 
     private readonly ConcurrentDictionary<(string Pipeline, int Stage), StageRunner> _stages = new();
     private readonly SemaphoreSlim _loading = new(1, 1);
 
+    /// <summary>Where the coordinator's streams of weights arrive.</summary>
+    public PendingSupplies Supplies => copies.Supplies;
+
     /// <summary>All stages.</summary>
     public IEnumerable<StageRunner> All => _stages.Values;
 
     /// <summary>Loads a stage as the request says, in place of one of the same pipeline and index.</summary>
     /// <param name="request">The request, unchecked.</param>
-    /// <param name="progress">Gets bytes of weights ready and bytes in all.</param>
+    /// <param name="progress">Told how far it is.</param>
     /// <param name="cancellation">Gives up and frees what was taken.</param>
     /// <exception cref="StageFailureException">It cannot be loaded; the code says why.</exception>
-    public async Task<StageRunner> LoadAsync(LoadRequest request, IProgress<(long Ready, long Total)> progress, CancellationToken cancellation)
+    public async Task<StageRunner> LoadAsync(LoadRequest request, StageLoading progress, CancellationToken cancellation)
     {
         var owned = new List<IDisposable>();
         await _loading.WaitAsync(cancellation);
         try
         {
             await RemoveOldAsync(request);
-            var runner = await Task.Run(() => Load(request, progress, owned, cancellation), cancellation);
+            var runner = await Task.Run(() => LoadAsync(request, progress, owned, cancellation), cancellation);
             if (cancellation.IsCancellationRequested)
             {
                 // Nobody would ever ask to unload it.
@@ -140,40 +145,35 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
             throw Fail(request, FailureCode.OutOfMemory, $"this worker holds {_stages.Count} stages, at most {MaxStages}");
     }
 
-    private StageRunner Load(
-        LoadRequest request, IProgress<(long Ready, long Total)> progress, List<IDisposable> owned, CancellationToken cancellation)
+    private async Task<StageRunner> LoadAsync(
+        LoadRequest request, StageLoading progress, List<IDisposable> owned, CancellationToken cancellation)
     {
         var device = devices.Find(request.Device, NameFor(request), request.Stage);
-        var model = ModelFile.Open(request.ModelPath);
-        owned.Add(model);
-        if (!request.ModelHash.Span.SequenceEqual(model.Hash))
-            throw Fail(
-                request,
-                FailureCode.ModelMismatch,
-                $"{request.ModelPath} is model {Convert.ToHexStringLower(model.Hash)}, the coordinator has {Convert.ToHexStringLower(request.ModelHash.Span)}");
-
-        var spec = StageRequest.ToSpec(request, model.Config, NameFor(request));
-        var forecast = StageMemoryForecast.Forecast(model, spec);
-        var reservation = device.Reserve(forecast.Total, NameFor(request), request.Stage);
-        owned.Insert(0, reservation);
+        StageSpec? spec = null;
+        var copy = await copies.OpenAsync(request, NameFor(request), model => spec ??= Reserve(model), progress.Report, cancellation);
+        owned.Add(copy);
+        progress.BytesReceived = copy.BytesReceived;
         var backend = device.CreateBackend();
         owned.Insert(0, backend);
-        var total = forecast.Weights + forecast.LmHead;
-        var stage = Stage.Load(model, backend, spec, new BytesReady(progress, total), cancellation);
+        var stage = Stage.Load(copy.Model, backend, spec!, progress, cancellation);
         var identity = new StageIdentity(
             request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
             request.Wire is "" ? WireType.F32 : WireTypes.ByName[request.Wire]);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
         return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink), owned);
+
+        StageSpec Reserve(ModelFile model)
+        {
+            var wanted = StageRequest.ToSpec(request, model.Config, NameFor(request));
+            var forecast = StageMemoryForecast.Forecast(model, wanted);
+            owned.Insert(0, device.Reserve(forecast.Total, NameFor(request), request.Stage));
+            progress.BytesTotal = forecast.Weights + forecast.LmHead;
+            return wanted;
+        }
     }
 
     private StageFailureException Fail(LoadRequest request, FailureCode code, string message, Exception? inner = null) =>
         new(code, message, NameFor(request), request.Stage, inner);
 
     private string NameFor(LoadRequest request) => request.Worker is "" ? name : request.Worker;
-
-    private sealed class BytesReady(IProgress<(long Ready, long Total)> progress, long total) : IProgress<long>
-    {
-        public void Report(long value) => progress.Report((value, total));
-    }
 }

@@ -38,10 +38,10 @@ public sealed class StageServiceEndpoint(
     /// <inheritdoc/>
     public override async Task Load(LoadRequest request, IServerStreamWriter<LoadProgress> responseStream, ServerCallContext context)
     {
-        var latest = new LatestProgress();
+        var latest = new StageLoading();
         var loading = stages.LoadAsync(request, latest, context.CancellationToken);
         while (await Task.WhenAny(loading, Task.Delay(ProgressInterval, context.CancellationToken)) != loading)
-            await responseStream.WriteAsync(new LoadProgress { BytesReady = latest.Ready, BytesTotal = latest.Total });
+            await responseStream.WriteAsync(latest.ToMessage());
         try
         {
             var memory = (await loading).Memory;
@@ -52,12 +52,33 @@ public sealed class StageServiceEndpoint(
                 KvCache = memory.KvCache,
                 Activations = memory.Activations,
                 Scratch = memory.Scratch,
+                BytesReceived = latest.BytesReceived,
             };
             await responseStream.WriteAsync(new LoadProgress { Loaded = loaded, BytesTotal = memory.Weights + memory.LmHead });
         }
         catch (StageFailureException error)
         {
             await responseStream.WriteAsync(new LoadProgress { Failure = error.Failure });
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task SupplyWeights(
+        IAsyncStreamReader<WeightSupply> requestStream, IServerStreamWriter<WeightRequest> responseStream, ServerCallContext context)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(ending.Token);
+        patience.CancelAfter(HelloTimeout);
+        try
+        {
+            if (!await requestStream.MoveNext(patience.Token) || requestStream.Current.Hello is not { } hello)
+                throw new StageFailureException(FailureCode.BadFrame, "the first message must be a hello", options.Name);
+            StageIdentity.CheckVersion(hello.ProtocolVersion, "the coordinator", options.Name, hello.Stage);
+            await stages.Supplies.OfferAsync(hello, requestStream, responseStream, ending.Token);
+        }
+        catch (StageFailureException error)
+        {
+            throw error.ToRpc();
         }
     }
 
@@ -170,22 +191,6 @@ public sealed class StageServiceEndpoint(
         catch (StageFailureException error)
         {
             throw error.ToRpc();
-        }
-    }
-
-    private sealed class LatestProgress : IProgress<(long Ready, long Total)>
-    {
-        private long _ready;
-        private long _total;
-
-        public long Ready => Interlocked.Read(ref _ready);
-
-        public long Total => Interlocked.Read(ref _total);
-
-        public void Report((long Ready, long Total) value)
-        {
-            Interlocked.Exchange(ref _total, value.Total);
-            Interlocked.Exchange(ref _ready, value.Ready);
         }
     }
 }

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Distributed.Cluster;
 using Distributed.Core;
+using Distributed.Worker.Weights;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -47,7 +48,12 @@ public static class WorkerHost
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(devices);
-        builder.Services.AddSingleton(new LoadedStages(options.Name, devices, options.WatchLease));
+        builder.Services.AddSingleton(services => new ModelCopies(
+            new WeightStore(options.Data, options.StoreLimit),
+            new PendingSupplies(options.Name),
+            services.GetRequiredService<ILogger<ModelCopies>>()));
+        builder.Services.AddSingleton(services => new LoadedStages(
+            options.Name, devices, options.WatchLease, services.GetRequiredService<ModelCopies>()));
         builder.Services.AddHostedService(services => services.GetRequiredService<LoadedStages>());
 
         await using var app = builder.Build();

@@ -21,6 +21,12 @@ public sealed record WorkerOptions
     /// <summary>Threads of the CPU device.</summary>
     public int Threads { get; init; } = Environment.ProcessorCount;
 
+    /// <summary>Where it keeps what outlives it: weights that were sent to it.</summary>
+    public string Data { get; init; } = DataFolder.Default;
+
+    /// <summary>The most bytes of weights to keep there; those of the model used last the longest ago go first.</summary>
+    public long StoreLimit { get; init; } = 50L << 30;
+
     /// <summary>Stop when standard input ends: the worker belongs to the process that started it and holds the other end.</summary>
     public bool ExitWithInput { get; init; }
 

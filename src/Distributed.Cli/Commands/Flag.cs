@@ -57,6 +57,15 @@ internal static class Flag
             return rule;
         }, alias);
 
+    /// <summary>An amount of memory with its unit, in bytes; null when the flag is absent.</summary>
+    public static Option<long?> Size(string name, string description) =>
+        Create(name, "SIZE", description, (string text, out long? value) =>
+        {
+            var isSize = ByteSize.TryParse(text, out var bytes);
+            value = bytes;
+            return isSize ? null : ByteSize.Rule;
+        });
+
     /// <summary>Whole numbers, separated by commas; null when the flag is absent.</summary>
     public static Option<int[]?> Wholes(string name, string description, int from, int to, string? alias = null) =>
         Create(name, "N[,N…]", description, (string text, out int[]? values) =>

@@ -21,6 +21,12 @@ internal sealed class WorkerCommand : Command
     private readonly Option<int?> _threads =
         Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
 
+    private readonly Option<string?> _data = Flag.Text(
+        "--data", "DIR", $"Where to keep weights that a coordinator sends (default {DataFolder.Default})");
+
+    private readonly Option<long?> _storeSize = Flag.Size(
+        "--store-size", $"The most weights to keep there (default {ByteSize.Format(Defaults.StoreLimit).Replace(" ", "", StringComparison.Ordinal)})");
+
     // How the processes that a command starts for itself know when it is gone.
     private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
     private readonly Terminal _terminal;
@@ -35,7 +41,8 @@ internal sealed class WorkerCommand : Command
         Add(_devices);
         Add(_memory);
         Add(_threads);
-        Add(CommonOptions.Absent("--data"));
+        Add(_data);
+        Add(_storeSize);
         Add(_exitWithInput);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
@@ -50,6 +57,8 @@ internal sealed class WorkerCommand : Command
             Devices = flags.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries) ?? Defaults.Devices,
             Memory = flags.GetValue(_memory) ?? [],
             Threads = flags.GetValue(_threads) ?? Defaults.Threads,
+            Data = flags.GetValue(_data) is { } data ? Path.GetFullPath(data) : Defaults.Data,
+            StoreLimit = flags.GetValue(_storeSize) ?? Defaults.StoreLimit,
             ExitWithInput = flags.GetValue(_exitWithInput),
             LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? LogLevel.Warning,
         };

@@ -26,8 +26,10 @@ internal static class LoadingBars
             {
                 if (!_stages.TryGetValue(value.Stage, out var bar))
                     _stages[value.Stage] = bar = context.AddTask($"loading stage {value.Stage}");
-                bar.MaxValue = Math.Max(1, value.BytesTotal);
-                bar.Value = value.BytesReady;
+                var isSending = value.BytesReceived < value.BytesToReceive;
+                bar.Description = isSending ? $"sending to stage {value.Stage}" : $"loading stage {value.Stage}";
+                bar.MaxValue = Math.Max(1, isSending ? value.BytesToReceive : value.BytesTotal);
+                bar.Value = isSending ? value.BytesReceived : value.BytesReady;
             }
         }
     }

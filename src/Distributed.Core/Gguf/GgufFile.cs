@@ -53,6 +53,13 @@ public sealed class GgufFile : ModelSource
     /// <inheritdoc/>
     public override int Shards => _shards.Count;
 
+    /// <inheritdoc/>
+    public override ModelFormat? FileFormat => ModelFormat.Gguf;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<ModelPart> Files =>
+        [.. _shards.Select(shard => new ModelPart(shard.Path, shard.Length, shard.HeaderBytes.Length))];
+
     /// <summary>Bytes of all files.</summary>
     public override long Bytes => _shards.Sum(shard => shard.Length);
 

@@ -35,7 +35,7 @@ internal static unsafe class GptOssExperts
             {
                 var blocks = files.Take($"{stored}_blocks", [experts.Count, rows * step, perRow, MXFP4.BlockLength / 2], "U8");
                 var scales = files.Take($"{stored}_scales", [experts.Count, rows * step, perRow], "U8");
-                return blocks is null || scales is null ? null : Each(MXFP4.Type, columns, rows, (expert, bytes) =>
+                return blocks is null || scales is null ? null : Each(MXFP4.Type, columns, rows, [blocks.Range, scales.Range], (expert, bytes) =>
                 {
                     for (var row = 0L; row < rows; row++, bytes = bytes[(int)(perRow * MXFP4.BlockBytes)..])
                         FillBlocks(blocks, scales, ((((expert * rows) + row) * step) + first) * perRow, perRow, bytes);
@@ -45,7 +45,7 @@ internal static unsafe class GptOssExperts
             if (files.Take(stored, [experts.Count, columns, rows * step], SafetensorsTensor.WeightTypes) is not { } tensor)
                 return null;
             var type = tensor.Type;
-            return Each(type, columns, rows, (expert, bytes) =>
+            return Each(type, columns, rows, [tensor.Range], (expert, bytes) =>
             {
                 var size = type.BlockBytes;
                 var matrix = tensor.Data + (expert * columns * rows * step * size);
@@ -56,9 +56,9 @@ internal static unsafe class GptOssExperts
             });
         }
 
-        Tensor Each(QuantType type, long columns, long rows, FillExpert fill) => Tensor.Stack(
+        Tensor Each(QuantType type, long columns, long rows, IReadOnlyList<FileRange> madeOf, FillExpert fill) => Tensor.Stack(
             name, [.. Enumerable.Range(0, experts.Count).Select(
-                expert => Tensor.Made(name, type, [columns, rows], bytes => fill(expert, bytes)))]);
+                expert => Tensor.Made(name, type, [columns, rows], bytes => fill(expert, bytes), madeOf))]);
 
         Tensor? Biases(string stored, int rows, int first, int step)
         {
@@ -71,7 +71,7 @@ internal static unsafe class GptOssExperts
                 var target = MemoryMarshal.Cast<byte, float>(bytes);
                 for (var i = 0; i < target.Length; i++)
                     target[i] = values[(i * step) + first];
-            });
+            }, [tensor.Range]);
         }
     }
 

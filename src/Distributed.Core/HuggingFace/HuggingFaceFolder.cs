@@ -11,7 +11,9 @@ namespace Distributed.Core.HuggingFace;
 /// </summary>
 internal sealed class HuggingFaceFolder : ModelSource
 {
-    private const string ConfigName = "config.json";
+    /// <summary>The file that says what model it is.</summary>
+    public const string ConfigName = "config.json";
+
     private const string WeightsRule = $"must be {SafetensorsSet.SingleName}, or {SafetensorsSet.IndexName} and its shards";
     private const int HashedTensorBytes = 4096;
 
@@ -23,7 +25,7 @@ internal sealed class HuggingFaceFolder : ModelSource
     private readonly Lazy<HuggingFaceConfig> _config;
     private readonly Lazy<IReadOnlyDictionary<string, Tensor>> _tensors;
 
-    private HuggingFaceFolder(string path)
+    private HuggingFaceFolder(string path, Func<SafetensorsSet?> openWeights)
     {
         Path = path;
         var config = System.IO.Path.Combine(path, ConfigName);
@@ -33,7 +35,7 @@ internal sealed class HuggingFaceFolder : ModelSource
         // A folder may have a name that ends like a file's, but none that ends with a separator.
         var name = System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)));
         _config = new(() => HuggingFaceConfig.Read(_json, config, name));
-        _weights = SafetensorsSet.Open(path);
+        _weights = openWeights();
         if (_weights is null)
             RefuseOtherWeights();
         _tensors = new(() => _weights is null
@@ -53,6 +55,16 @@ internal sealed class HuggingFaceFolder : ModelSource
     /// <inheritdoc/>
     public override int Shards => _weights?.Files.Count ?? 0;
 
+    /// <inheritdoc/>
+    public override ModelFormat? FileFormat => ModelFormat.HuggingFace;
+
+    /// <summary><c>config.json</c>, which is all header, then the files of weights.</summary>
+    public override IReadOnlyList<ModelPart> Files =>
+    [
+        new(System.IO.Path.Combine(Path, ConfigName), _configBytes.Length, _configBytes.Length),
+        .. (_weights?.Files ?? []).Select(file => new ModelPart(file.Path, file.Length, file.HeaderBytes.Length)),
+    ];
+
     /// <summary>The keys of <c>config.json</c>; those of an object inside it behind its own and a dot.</summary>
     public override IEnumerable<KeyValuePair<string, object>> Entries => Flatten("", _json).DistinctBy(entry => entry.Key);
 
@@ -64,7 +76,13 @@ internal sealed class HuggingFaceFolder : ModelSource
 
     /// <summary>Opens a folder.</summary>
     /// <exception cref="InvalidInputException">It has no config, no weights this build reads, or a broken file.</exception>
-    public static new HuggingFaceFolder Open(string path) => new(path);
+    public static new HuggingFaceFolder Open(string path) => new(path, () => SafetensorsSet.Open(path));
+
+    /// <summary>Opens a folder whose files of weights have names of their own.</summary>
+    /// <param name="path">The folder.</param>
+    /// <param name="weights">Their paths, in order.</param>
+    /// <exception cref="InvalidInputException">It has no config, or a broken file.</exception>
+    public static HuggingFaceFolder Open(string path, IReadOnlyList<string> weights) => new(path, () => SafetensorsSet.Open(weights));
 
     /// <inheritdoc/>
     public override ModelConfig ReadConfig() => _weights is not null

@@ -77,7 +77,7 @@ internal sealed unsafe class HuggingFaceTensors
         if (spec.Name == TensorNames.Output && _config.IsTied == true)
             return;
         var tensor = _config.RopeFactors.TryGetValue(name, out var factors)
-            ? Floats(name, [factors.Length], values => factors.CopyTo(values))
+            ? Floats(name, [factors.Length], [], values => factors.CopyTo(values))
             : _config.Row.Special?.Invoke(spec, layer, this) ?? Find(spec, layer, name);
         if (tensor is not null)
             _tensors[name] = tensor;
@@ -105,7 +105,7 @@ internal sealed unsafe class HuggingFaceTensors
         // Experts are left where they lie. Norms of heads are few values, and read as one row after the other.
         if (!ModelTensors.IsFloat32(name, shape))
             return Tensor.Stack(name, parts);
-        return Floats(name, shape, values =>
+        return Floats(name, shape, [.. parts.SelectMany(part => part.FileRanges)], values =>
         {
             for (var i = 0; i < parts.Count; i++)
                 parts[i].DequantizeRow(0, values.Slice(i * (int)shape[0], (int)shape[0]));
@@ -120,7 +120,7 @@ internal sealed unsafe class HuggingFaceTensors
         var addsOne = _config.Row.AddsOneToNorms && name.EndsWith("norm.weight", StringComparison.Ordinal);
         if (!addsOne && (type == F32.Type || !ModelTensors.IsFloat32(name, shape)))
             return new Tensor(name, type, shape, tensor.Data, tensor.File);
-        return Floats(name, shape, values =>
+        return Floats(name, shape, [tensor.Range], values =>
         {
             tensor.ReadFloats(values);
             for (var i = 0; addsOne && i < values.Length; i++)
@@ -128,8 +128,8 @@ internal sealed unsafe class HuggingFaceTensors
         });
     }
 
-    private static Tensor Floats(string name, long[] shape, FillFloats fill) =>
-        Tensor.Made(name, F32.Type, shape, bytes => fill(MemoryMarshal.Cast<byte, float>(bytes)));
+    private static Tensor Floats(string name, long[] shape, IReadOnlyList<FileRange> madeOf, FillFloats fill) =>
+        Tensor.Made(name, F32.Type, shape, bytes => fill(MemoryMarshal.Cast<byte, float>(bytes)), madeOf);
 
     private void RefuseTheRest()
     {

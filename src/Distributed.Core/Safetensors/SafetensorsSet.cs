@@ -52,6 +52,10 @@ internal sealed class SafetensorsSet : IDisposable
         return Open([.. names.Select(name => Path.Combine(folder, name))], shards, index);
     }
 
+    /// <summary>Maps files of weights, in their order.</summary>
+    /// <exception cref="InvalidInputException">One is missing or unreadable, or breaks a rule of the format.</exception>
+    public static SafetensorsSet Open(IReadOnlyList<string> paths) => Open(paths, null, "");
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -18,6 +18,9 @@ internal sealed unsafe record SafetensorsTensor(
     /// <summary>The type of weights, one of <see cref="WeightTypes"/>.</summary>
     public QuantType Type => QuantTypes.ByName(DType);
 
+    /// <summary>Where it lies.</summary>
+    public FileRange Range => new(File.Path, Offset, Bytes);
+
     /// <summary>The first byte.</summary>
     public byte* Data => File.Data + Offset;
 
