@@ -15,11 +15,17 @@ public sealed record WorkerOptions
     /// <summary>The devices to offer, by name.</summary>
     public IReadOnlyList<string> Devices { get; init; } = ["cpu"];
 
-    /// <summary>What stages may take of a device, bytes; a device that is missing may be filled to what is free at the start.</summary>
+    /// <summary>What stages may take of a device, bytes; a device that is missing may be filled to <see cref="HostMachine.UsableMemory"/> at the start.</summary>
     public IReadOnlyDictionary<string, long> Memory { get; init; } = new Dictionary<string, long>();
 
     /// <summary>Threads of the CPU device.</summary>
     public int Threads { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>Where it keeps what outlives it: the profiles of its devices.</summary>
+    public string Data { get; init; } = DataFolder.Default;
+
+    /// <summary>Measure the devices before listening, unless that was done before; else when a coordinator asks.</summary>
+    public bool ProfilesAtStart { get; init; }
 
     /// <summary>Stop when standard input ends: the worker belongs to the process that started it and holds the other end.</summary>
     public bool ExitWithInput { get; init; }
