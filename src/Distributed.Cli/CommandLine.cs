@@ -46,11 +46,13 @@ internal static class CommandLine
         new ServeCommand(terminal),
         new WorkerCommand(terminal),
         new PlanCommand(terminal),
+        new StatusCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
         new LogitsCommand(),
         new QuantizeCommand(terminal),
         new PerplexityCommand(terminal),
         new BenchCommand(terminal),
+        new LabCommand(terminal),
     };
 }
