@@ -46,6 +46,7 @@ internal static class CommandLine
         new ServeCommand(terminal),
         new WorkerCommand(terminal),
         new PlanCommand(terminal),
+        new StatusCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
         new LogitsCommand(),

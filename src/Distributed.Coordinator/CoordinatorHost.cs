@@ -23,8 +23,10 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private readonly SessionRecorder _recorder;
     private int _disposed;
 
-    private CoordinatorHost(ClusterConfig config, ModelFile model, Tokenizer tokenizer, LocalSilo silo, Pipeline pipeline)
+    private CoordinatorHost(
+        ClusterConfig config, ModelFile model, Tokenizer tokenizer, LocalSilo silo, Pipeline pipeline, ClusterSurvey survey)
     {
+        Survey = survey;
         Config = config;
         Model = model;
         Tokenizer = tokenizer;
@@ -42,6 +44,9 @@ public sealed class CoordinatorHost : IAsyncDisposable
 
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
+
+    /// <summary>The workers and their links as they were when the placement was planned.</summary>
+    public ClusterSurvey Survey { get; }
 
     /// <summary>The stages at work.</summary>
     public Pipeline Pipeline { get; }
@@ -76,13 +81,14 @@ public sealed class CoordinatorHost : IAsyncDisposable
         try
         {
             var tokenizer = model.Tokenizer;
-            var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
+            var survey = await ClusterSurvey.MakeAsync(model, config, cancellation);
+            var placement = ClusterPlan.Make(model, config, survey.Workers, survey.Links);
             var silo = await starting;
             var grain = silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
             var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
             pipeline = await Pipeline.StartAsync(model, config, placement, epoch, progress, cancellation);
             await grain.PlaceAsync(RecordOf(pipeline, model)).WaitAsync(GrainTimeout, cancellation);
-            return new CoordinatorHost(config, model, tokenizer, silo, pipeline);
+            return new CoordinatorHost(config, model, tokenizer, silo, pipeline, survey);
         }
         catch
         {

@@ -10,13 +10,17 @@ namespace Distributed.Worker;
 /// <param name="memoryLimit">What stages may take, bytes.</param>
 /// <param name="threads">Threads that compute on it, 0 where the word means nothing.</param>
 /// <param name="createBackend">Makes a backend; each stage has its own.</param>
-public sealed class Device(string name, string hardware, long memoryLimit, int threads, Func<Backend> createBackend)
+/// <param name="program">What, besides hardware and threads, sets how fast it is: the code, and the instructions it may use.</param>
+public sealed class Device(string name, string hardware, long memoryLimit, int threads, Func<Backend> createBackend, string program = "")
 {
     private readonly Lock _lock = new();
     private long _used;
 
     /// <summary>The name it is configured by.</summary>
     public string Name { get; } = name;
+
+    /// <summary>The code that computes, and the instructions it may use: measured times hold for no other.</summary>
+    public string Program { get; } = program;
 
     /// <summary>What stages may take, bytes.</summary>
     public long MemoryLimit { get; } = memoryLimit;

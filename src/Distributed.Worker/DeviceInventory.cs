@@ -2,6 +2,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Cpu;
+using Distributed.Engine;
 using Distributed.Gpu;
 
 namespace Distributed.Worker;
@@ -68,7 +69,11 @@ public sealed class DeviceInventory
     private static Device OpenCpu(string name, WorkerOptions options) => new(
         name,
         HostMachine.ProcessorName,
-        options.Memory.TryGetValue(name, out var limit) ? limit : HostMachine.AvailableMemory(),
+        options.Memory.TryGetValue(name, out var limit) ? limit : HostMachine.UsableMemory(),
         options.Threads,
-        () => new CpuBackend(options.Threads));
+        () => new CpuBackend(options.Threads),
+        $"{Processor.Instructions} {CodeOf(typeof(Backend))} {CodeOf(typeof(CpuBackend))} {CodeOf(typeof(Stage))}");
+
+    // Each build has an id of its own, the same for the same code.
+    private static Guid CodeOf(Type type) => type.Module.ModuleVersionId;
 }

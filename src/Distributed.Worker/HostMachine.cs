@@ -10,6 +10,12 @@ public static class HostMachine
     public static string ProcessorName { get; } =
         ReadValue("/proc/cpuinfo", "model name") ?? RuntimeInformation.ProcessArchitecture.ToString();
 
+    /// <summary>The most that is kept free, bytes.</summary>
+    public const long LargestReserve = 512L << 20;
+
+    /// <summary>More bytes than any cache holds, to measure memory with: three times the last-level cache, from 96 to 512 MiB.</summary>
+    public static long BytesBeyondCaches { get; } = Math.Clamp(3 * LastLevelCacheBytes(), 96L << 20, 512L << 20);
+
     /// <summary>Bytes a process can still take without swapping, within the container's limit if there is one.</summary>
     public static long AvailableMemory()
     {
@@ -20,6 +26,26 @@ public static class HostMachine
         return long.TryParse(kilobytes, NumberStyles.None, CultureInfo.InvariantCulture, out var available)
             ? Math.Min(available * 1024, memory.TotalAvailableMemoryBytes)
             : Math.Max(withinLimit, 0);
+    }
+
+    /// <summary>
+    /// What stages may take unless told otherwise, bytes: what is free, less a reserve for the program itself and for the system, a
+    /// tenth of it but at most <see cref="LargestReserve"/>.
+    /// </summary>
+    public static long UsableMemory()
+    {
+        var free = AvailableMemory();
+        return free - Math.Min(free / 10, LargestReserve);
+    }
+
+    // 0 where the system does not tell.
+    private static long LastLevelCacheBytes()
+    {
+        const string path = "/sys/devices/system/cpu/cpu0/cache/index3/size";
+        var text = File.Exists(path) ? File.ReadAllText(path).Trim() : "";
+        return text.EndsWith('K') && int.TryParse(text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var kilobytes)
+            ? kilobytes * 1024L
+            : 0;
     }
 
     private static string? ReadValue(string path, string key)

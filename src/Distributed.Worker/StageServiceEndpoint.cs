@@ -1,6 +1,7 @@
 using Distributed.Cluster;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
+using Distributed.Worker.Profiling;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
 
@@ -10,9 +11,11 @@ namespace Distributed.Worker;
 /// <param name="options">The worker's options.</param>
 /// <param name="devices">Its devices.</param>
 /// <param name="stages">Its stages.</param>
+/// <param name="profiles">What its devices can do.</param>
 /// <param name="lifetime">Ends open streams when the worker stops.</param>
-public sealed class StageServiceEndpoint(
-    WorkerOptions options, DeviceInventory devices, LoadedStages stages, IHostApplicationLifetime lifetime) : StageService.StageServiceBase
+public sealed partial class StageServiceEndpoint(
+    WorkerOptions options, DeviceInventory devices, LoadedStages stages, DeviceProfiles profiles, IHostApplicationLifetime lifetime)
+    : StageService.StageServiceBase
 {
     private static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromMilliseconds(50);
@@ -26,6 +29,8 @@ public sealed class StageServiceEndpoint(
             Name = options.Name,
             Version = typeof(StageServiceEndpoint).Assembly.GetName().Version?.ToString(3) ?? "",
             ProcessId = Environment.ProcessId,
+            Machine = Environment.MachineName,
+            Cores = Environment.ProcessorCount,
         };
         description.Devices.Add(devices.All.Select(device => device.Describe()));
         return Task.FromResult(description);

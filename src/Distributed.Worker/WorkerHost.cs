@@ -1,6 +1,9 @@
 using System.Net.Sockets;
 using Distributed.Cluster;
+using Distributed.Cluster.Links;
+using Distributed.Cluster.Protocol;
 using Distributed.Core;
+using Distributed.Worker.Profiling;
 using Distributed.Worker.Weights;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -25,6 +28,9 @@ public static class WorkerHost
     public static async Task RunAsync(WorkerOptions options, Action<NodeAddress> listening, CancellationToken cancellation)
     {
         var devices = new DeviceInventory(options);
+        using var profiles = new DeviceProfiles(options.Data);
+        if (options.ProfilesAtStart)
+            await profiles.MeasureAsync(devices, again: false, cancellation);
         if (options.Listen.SocketPath is { } path)
             RemoveStaleSocket(path);
 
@@ -48,6 +54,7 @@ public static class WorkerHost
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(devices);
+        builder.Services.AddSingleton(profiles);
         builder.Services.AddSingleton(services => new ModelCopies(
             new WeightStore(options.Data, options.StoreLimit),
             new PendingSupplies(options.Name),
@@ -67,6 +74,41 @@ public static class WorkerHost
         await app.WaitForShutdownAsync(CancellationToken.None);
         if (options.Listen.SocketPath is { } socket)
             DeleteSocket(socket, withFolder: options.ExitWithInput);
+    }
+
+    /// <summary>What a worker with these options would be and can do, and the link to it over a socket of this machine.</summary>
+    /// <param name="options">The options; where to listen is of no account.</param>
+    /// <param name="types">Formats of weights that the profiles must have.</param>
+    /// <param name="kvType">The format of the KV cache that they must have.</param>
+    /// <param name="link">What to make of the link; null to leave it as it is.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static async Task<(WorkerDescription Worker, ProbeLinkReply Link)> MeasureHereAsync(
+        WorkerOptions options, IEnumerable<string> types, KvType kvType, LinkShape? link, CancellationToken cancellation)
+    {
+        var folder = Directory.CreateTempSubdirectory("distributed-");
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var listening = new TaskCompletionSource<NodeAddress>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var socket = NodeAddress.TryParse($"unix:{folder.FullName}/worker") ?? NodeAddress.Parse("--listen", "127.0.0.1:0");
+        var running = RunAsync(options with { Listen = socket }, listening.SetResult, stop.Token);
+        try
+        {
+            await Task.WhenAny(running, listening.Task).Unwrap();
+            var address = await listening.Task;
+            using var channel = NodeChannel.Open(address, TimeSpan.FromSeconds(10));
+            var client = new StageService.StageServiceClient(channel);
+            var worker = await client.DescribeAsync(new DescribeRequest(), cancellationToken: cancellation);
+            var request = new ProfileRequest { Types_ = { types }, KvTypes = { kvType.ToName() } };
+            var profiles = await client.ProfileAsync(request, cancellationToken: cancellation);
+            foreach (var device in worker.Devices)
+                device.Profile = profiles.Devices.First(profile => profile.Device == device.Name);
+            return (worker, await LinkProbe.RunAsync(LinkProbe.Quick(address, link), options.Name, cancellation));
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            folder.Delete(recursive: true);
+        }
     }
 
     // False when the process that the worker belongs to has given up meanwhile, and cleared the folder of its sockets away.

@@ -97,7 +97,13 @@ public sealed partial class ClusterTests : IDisposable
         var lines = result.Out.TrimEnd('\n').Split('\n');
         Assert.Matches(@"^stage +worker +device +layers +weights +LM head +KV cache +activations +scratch +total +limit +free after *$", lines[0]);
         Assert.Matches(@"^ +1 +worker-1 +cpu +4-7 ", lines[2]);
-        Assert.Equal(3, lines.Length);
+        Assert.Equal("", lines[3]);
+        Assert.Matches(@"^stage +worker +decode: compute +hop to it +prefill: compute +hops to it *$", lines[4]);
+        Assert.Matches(@"^ +0 +worker-0 +[\d.]+ ms +[\d.]+ ms +[\d.]+ ms +[\d.]+ ms *$", lines[5]);
+        Assert.Matches(@"^ +back to the coordinator +[\d.]+ ms +[\d.]+ ms *$", lines[7]);
+        Assert.Matches(@"^decode [\d.]+ ms/token with 1 sequence of 256 tokens · prefill of 256 tokens [\d.]+ ms · ", lines[8]);
+        Assert.StartsWith("next best: ", lines[9]);
+        Assert.Equal(10, lines.Length);
     }
 
     [Fact]

@@ -34,11 +34,15 @@ public class RunTests
         Assert.Matches(@"^stage +worker +device +layers +weights +KV cache +scratch +total *$", lines[0]);
         Assert.Matches(@"^ +0 +worker-0 +cpu +0-2 ", lines[1]);
         Assert.Matches(@"^ +2 +worker-2 +cpu +6-7 ", lines[3]);
-        Assert.Equal(5, lines.Length);
+        Assert.Equal(6, lines.Length);
+        Assert.Matches(
+            @"^predicted/measured: decode [\d.]+/[\d.]+ ms per token \([-+]?\d+ %\) · hop 0 [\d.]+/[\d.]+ ms, stage 0 [\d.]+/[\d.]+ ms, .*" +
+            @"stage 2 [\d.]+/[\d.]+ ms, hop 3 [\d.]+/[\d.]+ ms · prefill [\d.]+/[\d.]+ ms ",
+            lines[4]);
         Assert.Matches(
             @"^prompt \d+ tokens, [\d.]+ tok/s · generated \d+ tokens, [\d.]+ tok/s" +
             @" · stage 0 [\d.]+ ms, hop [\d.]+ ms, stage 1 [\d.]+ ms, hop [\d.]+ ms, stage 2 [\d.]+ ms",
-            lines[4]);
+            lines[5]);
         Assert.DoesNotContain('\e', result.Error);
     }
 

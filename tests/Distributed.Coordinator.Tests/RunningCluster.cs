@@ -48,6 +48,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     public static ClusterConfig Config(LocalWorkers workers) => new()
     {
         Model = Repository.SampleModel,
+        SplitOverAll = true,
         Workers = [.. workers.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })],
         Http = Cluster.NodeAddress.Parse("http", "127.0.0.1:0"),
     };

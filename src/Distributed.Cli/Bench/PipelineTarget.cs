@@ -52,6 +52,7 @@ internal sealed class PipelineTarget : BenchTarget
         {
             config = config with
             {
+                SplitOverAll = true,
                 Workers = [.. local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })],
             };
             var placement = await ClusterPlan.MakeAsync(model, config, cancellation);

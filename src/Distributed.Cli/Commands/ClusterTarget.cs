@@ -1,8 +1,8 @@
 using System.CommandLine;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
-using Distributed.Cluster.Protocol;
 using Distributed.Coordinator;
+using Distributed.Coordinator.Planning;
 using Distributed.Core;
 using Distributed.Worker;
 
@@ -11,7 +11,7 @@ namespace Distributed.Cli.Commands;
 /// <summary>The workers a command uses: those of a cluster file, or processes of its own, which end with it.</summary>
 internal sealed class ClusterTarget : IAsyncDisposable
 {
-    private static readonly Lazy<long> FreeMemory = new(HostMachine.AvailableMemory);
+    private static readonly Lazy<long> FreeMemory = new(HostMachine.UsableMemory);
 
     private readonly LocalWorkers? _local;
 
@@ -50,20 +50,28 @@ internal sealed class ClusterTarget : IAsyncDisposable
         return new ClusterTarget(config with { Workers = [.. workers] }, local);
     }
 
-    /// <summary>What the command's own workers would say of themselves if they were started.</summary>
-    public static IReadOnlyDictionary<string, WorkerDescription> DescribeLocal(ParseResult flags, ClusterConfig config) =>
-        config.Workers.ToDictionary(worker => worker.Name, worker =>
+    /// <summary>Where the model would lie if the command's own workers were started. They are not; this process measures for them.</summary>
+    /// <param name="flags">The flags of <see cref="ClusterFlags"/>.</param>
+    /// <param name="config">What <see cref="Configure"/> made of them.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static async Task<Placement> PlanLocalAsync(
+        ParseResult flags, ClusterConfig config, ModelFile model, CancellationToken cancellation)
+    {
+        var options = new WorkerOptions
         {
-            var options = new WorkerOptions
-            {
-                Name = worker.Name,
-                Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
-                Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(config.Workers.Count) },
-            };
-            var description = new WorkerDescription { ProtocolVersion = ProtocolVersion.Current, Name = worker.Name };
-            description.Devices.Add(new DeviceInventory(options).All.Select(device => device.Describe()));
-            return description;
-        });
+            Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
+            Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(config.Workers.Count) },
+        };
+        var (worker, link) = await WorkerHost.MeasureHereAsync(options, ModelUnits.Of(model).Types, config.KvType, config.Link, cancellation);
+        var links = new LinkTable();
+        if (LinkTimes.Of(link) is not { } times)
+            throw new StageFailureException(link.Failure);
+        foreach (var from in config.Workers.Select(worker => worker.Name).Append(LinkTable.Coordinator))
+            foreach (var to in config.Workers.Select(worker => worker.Name).Append(LinkTable.Coordinator).Where(to => to != from))
+                links[from, to] = times;
+        return ClusterPlan.Make(model, config, config.Workers.ToDictionary(worker => worker.Name, _ => worker), links);
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -77,6 +85,7 @@ internal sealed class ClusterTarget : IAsyncDisposable
     {
         Model = SampleModel.Path,
         Sequences = 1,
+        SplitOverAll = true,
         Workers = [.. Enumerable.Range(0, workers).Select(index => new WorkerConfig
         {
             Name = $"worker-{index}",

@@ -94,6 +94,8 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
         _messages.Add(new ChatMessage("assistant", answer));
         if (generation.FinishReason == FinishReason.Length && generation.Statistics.GeneratedTokens != MaxTokens)
             terminal.Error.WriteLine($"warning: the context of {coordinator.Context} tokens is full");
+        if (coordinator.Placement.Costs is { } costs)
+            terminal.Error.WriteLine(ForecastLine.Of(GenerationForecast.Of(costs, generation.Statistics)));
         terminal.Error.WriteLine(StatisticsLine.Of(generation.Statistics, Sampling.Temperature > 0 ? Sampling.Seed : null));
     }
 

@@ -10,5 +10,6 @@ internal sealed class LabCommand : Command
         : base("lab", "Run an experiment that leaves its data and plots in a folder")
     {
         Add(new LabLinksCommand(terminal));
+        Add(new LabPlanCommand(terminal));
     }
 }

@@ -5,13 +5,15 @@ using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
 
-/// <summary><c>plan</c>: which layers would go where, and the memory they would take. Loads nothing and starts nothing.</summary>
+/// <summary>
+/// <c>plan</c>: which layers would go where, the memory they would take, and how long a token would. Loads nothing and starts nothing.
+/// </summary>
 internal sealed class PlanCommand : Command
 {
     private readonly Terminal _terminal;
 
     public PlanCommand(Terminal terminal)
-        : base("plan", "Show which layers would go where, and the memory they would take")
+        : base("plan", "Show which layers would go where, the memory they would take, and how long a token would")
     {
         _terminal = terminal;
         ClusterFlags.AddTo(this, CommonOptions.Workers);
@@ -25,12 +27,12 @@ internal sealed class PlanCommand : Command
         using var model = ModelFile.Open(config.Model);
         var placement = flags.GetValue(CommonOptions.Cluster) is not null
             ? await ClusterPlan.MakeAsync(model, config, cancellation)
-            : ClusterPlan.Make(model, config, ClusterTarget.DescribeLocal(flags, config));
+            : await ClusterTarget.PlanLocalAsync(flags, config, model, cancellation);
 
         if (flags.GetValue(CommonOptions.Json))
             Json.Write(_terminal.Out, PlanReport.Of(placement, config));
         else
-            PlacementTable.PrintPlan(_terminal, placement);
+            PlacementTable.PrintPlan(_terminal, placement, config);
         return ExitCode.Done;
     }
 }

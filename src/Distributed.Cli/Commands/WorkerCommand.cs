@@ -3,6 +3,7 @@ using Distributed.Cli.Output;
 using Distributed.Cluster;
 using Distributed.Core;
 using Distributed.Worker;
+using Distributed.Worker.Profiling;
 using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cli.Commands;
@@ -16,16 +17,18 @@ internal sealed class WorkerCommand : Command
     private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
     private readonly Option<string?> _devices = Flag.Text("--devices", "LIST", "The devices to offer, separated by commas (default cpu)");
     private readonly Option<Dictionary<string, long>> _memory = Flag.Create<Dictionary<string, long>>(
-        "--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free)", ReadMemory);
+        "--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free, less a tenth, at most 512 MiB)", ReadMemory);
 
     private readonly Option<int?> _threads =
         Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
 
     private readonly Option<string?> _data = Flag.Text(
-        "--data", "DIR", $"Where to keep weights that a coordinator sends (default {DataFolder.Default})");
+        "--data", "DIR", $"Where to keep measured profiles, and weights that a coordinator sends (default {DataFolder.Default})");
 
     private readonly Option<long?> _storeSize = Flag.Size(
         "--store-size", $"The most weights to keep there (default {ByteSize.Format(Defaults.StoreLimit).Replace(" ", "", StringComparison.Ordinal)})");
+
+    private readonly Option<bool> _profile = Flag.Switch("--profile", "Measure the devices anew, print what they can do, and end");
 
     // How the processes that a command starts for itself know when it is gone.
     private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
@@ -43,6 +46,8 @@ internal sealed class WorkerCommand : Command
         Add(_threads);
         Add(_data);
         Add(_storeSize);
+        Add(_profile);
+        Add(CommonOptions.Json);
         Add(_exitWithInput);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
@@ -59,12 +64,32 @@ internal sealed class WorkerCommand : Command
             Threads = flags.GetValue(_threads) ?? Defaults.Threads,
             Data = flags.GetValue(_data) is { } data ? Path.GetFullPath(data) : Defaults.Data,
             StoreLimit = flags.GetValue(_storeSize) ?? Defaults.StoreLimit,
+            // A command's own workers measure when it plans, and only what it needs.
+            ProfilesAtStart = !flags.GetValue(_exitWithInput),
             ExitWithInput = flags.GetValue(_exitWithInput),
             LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? LogLevel.Warning,
         };
+        if (flags.GetValue(_profile))
+            return await ProfileAsync(options, flags.GetValue(CommonOptions.Json), cancellation);
         _terminal.Interrupt.IgnoresCtrlC = options.ExitWithInput;
         await WorkerHost.RunAsync(options, address => _terminal.Out.WriteLine($"{options.Name} listens on {address}"), cancellation);
         return _terminal.Interrupt.ExitCodeOfServer;
+    }
+
+    private async Task<int> ProfileAsync(WorkerOptions options, bool json, CancellationToken cancellation)
+    {
+        using var measuring = new DeviceProfiles(options.Data);
+        var profiles = await measuring.MeasureAsync(new DeviceInventory(options), again: true, cancellation);
+        if (json)
+        {
+            Json.Write(_terminal.Out, profiles);
+            return ExitCode.Done;
+        }
+
+        var named = profiles.Select(profile => (profile.Device, profile)).ToList();
+        _terminal.OutConsole.Section("products", ProfileTable.OfProducts(named));
+        _terminal.OutConsole.Write(ProfileTable.OfTheRest(named));
+        return ExitCode.Done;
     }
 
     private static string? ReadMemory(string text, out Dictionary<string, long> memory)

@@ -1,3 +1,5 @@
+using System.Globalization;
+using Distributed.Cluster.Config;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
 using Spectre.Console;
@@ -18,10 +20,46 @@ internal static class PlacementTable
     }
 
     /// <summary>Prints a plan to stdout: every part of the forecast, and what is left of each device.</summary>
-    public static void PrintPlan(Terminal terminal, Placement placement)
+    /// <param name="terminal">Where.</param>
+    /// <param name="placement">The plan.</param>
+    /// <param name="config">The cluster.</param>
+    public static void PrintPlan(Terminal terminal, Placement placement, ClusterConfig config)
     {
         terminal.OutConsole.Write(OfPlan(placement));
+        if (PlanForecast.Of(placement, config) is { } forecast)
+        {
+            terminal.OutConsole.WriteLine();
+            terminal.OutConsole.Write(OfForecast(placement, forecast));
+            terminal.Out.WriteLine(Printable.Line(string.Create(
+                CultureInfo.InvariantCulture,
+                $"decode {forecast.Decode.TokenMs:0.00} ms/token with {Count(forecast.Sequences, "sequence")} of {forecast.Keys:0} tokens · "
+                + $"prefill of {forecast.PrefillTokens} tokens {forecast.Prefill.TokenMs:0.0} ms · chosen: {placement.Choice.Rule}")));
+            terminal.Out.WriteLine(Printable.Line($"next best: {placement.Choice.NextBest ?? "no other was looked for, or none fits"}"));
+        }
+
+        if (placement.Choice.Note is { } note)
+            terminal.Error.WriteLine($"warning: {note}");
         WarnOfUnused(terminal, placement);
+    }
+
+    private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
+
+    private static Table OfForecast(Placement placement, PlanForecast forecast)
+    {
+        var table = Tables.Create(">stage", "worker", ">decode: compute", ">hop to it", ">prefill: compute", ">hops to it");
+        for (var stage = 0; stage <= placement.Stages.Count; stage++)
+        {
+            var isBack = stage == placement.Stages.Count;
+            table.Line(
+                isBack ? "" : $"{stage}",
+                isBack ? "back to the coordinator" : placement.Stages[stage].Worker,
+                isBack ? "" : Units.Milliseconds(forecast.Decode.Stages[stage]),
+                Units.Milliseconds(forecast.Decode.Hops[stage]),
+                isBack ? "" : Units.Milliseconds(forecast.Prefill.Stages[stage]),
+                Units.Milliseconds(forecast.Prefill.Hops[stage]));
+        }
+
+        return table;
     }
 
     private static void WarnOfUnused(Terminal terminal, Placement placement)

@@ -11,8 +11,11 @@ namespace Distributed.Cli.Output;
 /// <param name="KvType">The format of the KV cache.</param>
 /// <param name="Stages">The stages, in order.</param>
 /// <param name="Unused">Devices left out, each with the reason.</param>
+/// <param name="Choice">How it was chosen, and what the next-best plan would be.</param>
+/// <param name="Forecast">What it is predicted to take; null where a device has no profile.</param>
 internal sealed record PlanReport(
-    string Model, int Context, int Sequences, string KvType, IReadOnlyList<PlannedStage> Stages, IReadOnlyList<UnusedDevice> Unused)
+    string Model, int Context, int Sequences, string KvType, IReadOnlyList<PlannedStage> Stages, IReadOnlyList<UnusedDevice> Unused,
+    PlanChoice Choice, PlanForecast? Forecast)
 {
     /// <summary>The report of a placement.</summary>
     public static PlanReport Of(Placement placement, ClusterConfig config) => new(
@@ -21,7 +24,28 @@ internal sealed record PlanReport(
         config.Sequences,
         config.KvType.ToName(),
         [.. placement.Stages.Select(PlannedStage.Of)],
-        placement.Unused);
+        placement.Unused,
+        placement.Choice,
+        PlanForecast.Of(placement, config));
+}
+
+/// <summary>What a plan is predicted to take. Times are ms; the hops lead into stage 0, 1, … and back to the coordinator.</summary>
+/// <param name="Sequences">Sequences at once.</param>
+/// <param name="Keys">Keys that each token sees: half the context.</param>
+/// <param name="Decode">The next token of each.</param>
+/// <param name="PrefillTokens">Tokens of a prompt: half the context.</param>
+/// <param name="Prefill">That prompt.</param>
+internal sealed record PlanForecast(int Sequences, double Keys, PredictedStep Decode, int PrefillTokens, PredictedStep Prefill)
+{
+    /// <summary>The forecast of a placement; null where a device of it has no profile.</summary>
+    public static PlanForecast? Of(Placement placement, ClusterConfig config)
+    {
+        if (placement.Costs is not { } costs)
+            return null;
+        var tokens = Math.Max(1, placement.Context / 2);
+        return new PlanForecast(
+            config.PlanFor, tokens, costs.Decode(tokens, config.PlanFor), tokens, costs.Prefill(0, tokens));
+    }
 }
 
 /// <summary>One stage of a plan.</summary>

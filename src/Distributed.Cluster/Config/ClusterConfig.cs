@@ -45,11 +45,26 @@ public sealed record ClusterConfig
     /// <summary>How long to wait for a worker to answer.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>The workers, in the order in which an automatic split uses them; at least one.</summary>
+    /// <summary>The workers, in the order in which a split over all of them uses them; at least one.</summary>
     public IReadOnlyList<WorkerConfig> Workers { get; init; } = [];
 
-    /// <summary>Which layers go where; null (<c>auto</c> in a file) leaves it to the planner.</summary>
+    /// <summary>Which layers go where; null (<c>auto</c> or <c>all</c> in a file) leaves it to the planner.</summary>
     public IReadOnlyList<SplitConfig>? Split { get; init; }
+
+    /// <summary>
+    /// Without a <see cref="Split"/>: use every device, in proportion to free memory (<c>all</c> in a file), rather than those that
+    /// give the fewest ms per token (<c>auto</c>).
+    /// </summary>
+    public bool SplitOverAll { get; init; }
+
+    /// <summary>Layers that an automatic split must put on a device; each range on one stage, with others around it or not.</summary>
+    public IReadOnlyList<SplitConfig> Pin { get; init; } = [];
+
+    /// <summary>What an automatic split must not use: workers by name, or <c>WORKER/DEVICE</c>.</summary>
+    public IReadOnlyList<string> Exclude { get; init; } = [];
+
+    /// <summary>For how many sequences at once an automatic split is to be quick; at most <see cref="Sequences"/>.</summary>
+    public int PlanFor { get; init; } = 1;
 
     /// <summary>Where each value was written, for errors; empty for a config made in code.</summary>
     public ConfigOrigins Origins { get; init; } = ConfigOrigins.None;
@@ -63,6 +78,9 @@ public sealed record ClusterConfig
     /// <summary>The link between two workers; null to leave it as it is.</summary>
     public LinkShape? LinkBetween(string worker, string other) => LinkShape.Between(
         Workers.FirstOrDefault(one => one.Name == worker)?.Link, Workers.FirstOrDefault(one => one.Name == other)?.Link) ?? Link;
+
+    /// <summary>Whether <see cref="Exclude"/> names a device, or its worker.</summary>
+    public bool Excludes(string worker, string device) => Exclude.Contains(worker) || Exclude.Contains($"{worker}/{device}");
 
     /// <summary>An error about one of the values, with the place where it was written.</summary>
     /// <param name="key">The key, e.g. <c>workers[1].address</c>.</param>

@@ -33,7 +33,7 @@ public static class ClusterFile
         var binder = new ConfigBinder(null, Environment.CurrentDirectory);
         foreach (var (flag, text) in flags)
         {
-            var key = ClusterKeys.Cluster.FirstOrDefault(key => key.Name == flag && flag is not ("workers" or "split"))
+            var key = ClusterKeys.Cluster.FirstOrDefault(key => key.Name == flag && flag is not ("workers" or "split" or "pin" or "exclude"))
                 ?? throw new ArgumentException($"No key '{flag}' takes its value from a flag.", nameof(flags));
             binder.Try(null, () => config = key.Set(config, new ConfigValue(binder, flag, new YamlScalar(0, text, text.Length == 0))));
             config = config with { Origins = config.Origins.WithFlag(flag) };

@@ -33,8 +33,20 @@ internal static class ClusterKeys
         }, IsRequired: true),
         new("split", (config, value) => config with
         {
-            Split = value.IsText("auto") ? null : value.List("auto or a list of stages, each with a worker and layers", ReadStage, NoSplit),
+            SplitOverAll = value.IsText("all"),
+            Split = value.IsText("auto") || value.IsText("all")
+                ? null
+                : value.List("auto, all or a list of stages, each with a worker and layers", ReadStage, NoSplit),
         }),
+        new("pin", (config, value) => config with
+        {
+            Pin = value.List("a list of pins, each with a worker and layers", ReadStage, NoSplit),
+        }),
+        new("exclude", (config, value) => config with
+        {
+            Exclude = value.List("a list of workers, or of WORKER/DEVICE", item => item.Text(), ""),
+        }),
+        new("plan-for", (config, value) => config with { PlanFor = value.Int() }),
     ];
 
     private static readonly IReadOnlyList<ConfigKey<WorkerConfig>> Worker =

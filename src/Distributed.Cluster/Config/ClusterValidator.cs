@@ -25,6 +25,7 @@ public static partial class ClusterValidator
         CheckRange("context", config.Context ?? 1, 1, MaxContext);
         CheckRange("max-batch-tokens", config.MaxBatchTokens, 1, StageSpec.LargestBatch);
         CheckRange("sequences", config.Sequences, 1, 1024);
+        CheckRange("plan-for", config.PlanFor, 1, Math.Max(1, config.Sequences));
         CheckRange("max-waiting", config.MaxWaiting, 0, 1 << 20);
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
@@ -35,6 +36,8 @@ public static partial class ClusterValidator
             errors.AddRange(CheckWorker(config, i));
         if (config.Split is not null)
             errors.AddRange(CheckSplit(config, config.Split));
+        errors.AddRange(CheckPins(config));
+        errors.AddRange(CheckExclusions(config));
         return errors;
 
         void CheckRange(string key, int value, int min, int max)
@@ -67,6 +70,12 @@ public static partial class ClusterValidator
             tooHigh = true;
             var rule = $"must end at {model.NumLayers - 1}, the last of {model.Name}'s {model.NumLayers} layers";
             errors.Add(config.Error($"split[{i}].layers", stage.Layers, rule));
+        }
+
+        foreach (var (i, pin) in config.Pin.Index().Where(pair => pair.Item.Layers.End > model.NumLayers))
+        {
+            var rule = $"must end at {model.NumLayers - 1}, the last of {model.Name}'s {model.NumLayers} layers";
+            errors.Add(config.Error($"pin[{i}].layers", pin.Layers, rule));
         }
 
         if (config.Split is { Count: > 0 } split && !tooHigh && split.Max(stage => stage.Layers.End) is var end && end < model.NumLayers)
@@ -133,12 +142,80 @@ public static partial class ClusterValidator
     private static IEnumerable<InputError> CheckSplit(ClusterConfig config, IReadOnlyList<SplitConfig> split)
     {
         if (split.Count == 0)
-            yield return config.Error("split", "[]", "must be auto or have at least one stage");
+            yield return config.Error("split", "[]", "must be auto, all or have at least one stage");
+        foreach (var error in CheckPlaces(config, split, "split"))
+            yield return error;
+        var end = 0;
+        var readAll = split.All(stage => IsRange(stage.Layers));
+        foreach (var (i, stage) in split.Index().Where(pair => IsRange(pair.Item.Layers)).OrderBy(pair => pair.Item.Layers.First))
+        {
+            var rule = stage.Layers.First > end && readAll ? $"leaves out {Layers(end, stage.Layers.First)} before it"
+                : stage.Layers.First < end ? $"overlaps another stage in {Layers(stage.Layers.First, Math.Min(end, stage.Layers.End))}"
+                : null;
+            if (rule is not null)
+                yield return config.Error($"split[{i}].layers", stage.Layers, rule);
+            end = Math.Max(end, stage.Layers.End);
+        }
+    }
+
+    private static IEnumerable<InputError> CheckPins(ClusterConfig config)
+    {
+        if (config.Pin.Count > 0 && (config.Split is not null || config.SplitOverAll))
+            yield return config.Error("pin", "there", "needs split: auto, which it limits");
+        foreach (var error in CheckPlaces(config, config.Pin, "pin"))
+            yield return error;
+        SplitConfig? before = null;
+        foreach (var (i, pin) in config.Pin.Index().Where(pair => IsRange(pair.Item.Layers)).OrderBy(pair => pair.Item.Layers.First))
+        {
+            if (before is not null && pin.Layers.First < before.Layers.End)
+            {
+                var shared = Layers(pin.Layers.First, Math.Min(before.Layers.End, pin.Layers.End));
+                yield return config.Error($"pin[{i}].layers", pin.Layers, $"overlaps another pin in {shared}");
+            }
+
+            if (before is null || pin.Layers.End > before.Layers.End)
+                before = pin;
+        }
+    }
+
+    private static IEnumerable<InputError> CheckExclusions(ClusterConfig config)
+    {
+        var knowsAll = config.Workers.All(worker => worker.Name.Length > 0);
+        foreach (var (i, name) in config.Exclude.Index())
+        {
+            var (worker, device) = name.Split('/', 2) is [var left, var right] ? (left, right) : (name, null);
+            var known = config.Workers.FirstOrDefault(candidate => candidate.Name == worker);
+            if (known is null && knowsAll)
+            {
+                var suggestion = NearestName.Suggest(worker, config.Workers.Select(candidate => candidate.Name).ToList());
+                yield return config.Error($"exclude[{i}]", name, $"is no worker of this cluster{suggestion}");
+            }
+            else if (device is not null && !DeviceName().IsMatch(device))
+            {
+                yield return config.Error($"exclude[{i}]", name, DeviceRule);
+            }
+            else if (device is not null && known?.Devices?.Contains(device) == false)
+            {
+                yield return config.Error($"exclude[{i}]", name, $"is not a device of {worker}, which has {NearestName.List(known.Devices)}");
+            }
+        }
+
+        foreach (var (key, places) in new[] { ("split", config.Split ?? []), ("pin", config.Pin) })
+            foreach (var (i, place) in places.Index())
+                if (config.Exclude.Contains(place.Worker) || (place.Device is { } device && config.Excludes(place.Worker, device)))
+                    yield return config.Error($"{key}[{i}].worker", place.Worker, "is excluded by exclude");
+        if (config.Workers.Count > 0 && config.Workers.All(worker => config.Exclude.Contains(worker.Name)))
+            yield return config.Error("exclude", string.Join(", ", config.Exclude), "leaves no worker");
+    }
+
+    // Workers and devices that stages or pins name, and the form of their layers.
+    private static IEnumerable<InputError> CheckPlaces(ClusterConfig config, IReadOnlyList<SplitConfig> split, string list)
+    {
         var knowsAll = config.Workers.Count > 0 && config.Workers.All(worker => worker.Name.Length > 0);
         var names = config.Workers.Select(worker => worker.Name).ToList();
         foreach (var (i, stage) in split.Index())
         {
-            var key = $"split[{i}]";
+            var key = $"{list}[{i}]";
             var worker = config.Workers.FirstOrDefault(worker => worker.Name == stage.Worker);
             if (worker is null && !knowsAll)
                 continue;
@@ -155,21 +232,10 @@ public static partial class ClusterValidator
         }
 
         foreach (var (i, stage) in split.Index().Where(pair => !IsRange(pair.Item.Layers)))
-            yield return config.Error($"split[{i}].layers", stage.Layers, LayerRange.Rule);
-        var end = 0;
-        var readAll = split.All(stage => IsRange(stage.Layers));
-        foreach (var (i, stage) in split.Index().Where(pair => IsRange(pair.Item.Layers)).OrderBy(pair => pair.Item.Layers.First))
-        {
-            var rule = stage.Layers.First > end && readAll ? $"leaves out {Layers(end, stage.Layers.First)} before it"
-                : stage.Layers.First < end ? $"overlaps another stage in {Layers(stage.Layers.First, Math.Min(end, stage.Layers.End))}"
-                : null;
-            if (rule is not null)
-                yield return config.Error($"split[{i}].layers", stage.Layers, rule);
-            end = Math.Max(end, stage.Layers.End);
-        }
-
-        static bool IsRange(LayerRange layers) => layers.First >= 0 && layers.First <= layers.Last;
+            yield return config.Error($"{list}[{i}].layers", stage.Layers, LayerRange.Rule);
     }
+
+    private static bool IsRange(LayerRange layers) => layers.First >= 0 && layers.First <= layers.Last;
 
     private static bool IsSame(NodeAddress a, NodeAddress b) => string.Equals($"{a}", $"{b}", StringComparison.OrdinalIgnoreCase);
 

@@ -16,6 +16,7 @@ public static class OpenAiApi
     {
         routes.MapGet("/health", context => WriteAsync(context, new HealthBody("ok")));
         routes.MapGet("/ready", context => ReadyAsync(context, host()));
+        routes.MapGet("/status", Told(context => StatusAsync(context, Loaded(host))));
         var api = routes.MapGroup("/v1");
         api.MapGet("/models", Told(context => ListModelsAsync(context, Loaded(host))));
         api.MapGet("/models/{id}", Told(context => GetModelAsync(context, Loaded(host))));
@@ -23,6 +24,9 @@ public static class OpenAiApi
         api.MapFallback(Told(context => throw new ApiException(
             OpenAiError.NotFound($"there is no {context.Request.Method} {context.Request.Path} here", "unknown_url"))));
     }
+
+    private static async Task StatusAsync(HttpContext context, CoordinatorHost host) => await context.Response.WriteAsJsonAsync(
+        await ClusterStatus.OfAsync(host, context.RequestAborted), StatusJson.Default.ClusterStatus);
 
     private static Task ListModelsAsync(HttpContext context, CoordinatorHost host) =>
         context.Response.WriteAsJsonAsync(new ModelList("list", [EntryOf(host)]), ApiJson.Default.ModelList);

@@ -12,6 +12,15 @@ namespace Distributed.Coordinator.Planning;
 /// </param>
 internal sealed record DeviceRoom(WorkerConfig Worker, string Device, long Free)
 {
+    /// <summary>What the device can do; null where that is not known.</summary>
+    public DeviceProfile? Profile { get; init; }
+
+    /// <summary>The name of the machine; the worker's where it does not tell.</summary>
+    public string Machine { get; init; } = Worker.Name;
+
+    /// <summary>Threads that the machine runs at once; 0 where it does not tell.</summary>
+    public int Cores { get; init; }
+
     public override string ToString() => $"{Worker.Name}/{Device}";
 
     /// <summary>The devices of a cluster, worker after worker; workers that are not described have none.</summary>
@@ -34,8 +43,13 @@ internal sealed record DeviceRoom(WorkerConfig Worker, string Device, long Free)
             {
                 if (description.Devices.FirstOrDefault(device => device.Name == name) is not { } device)
                     errors.Add(config.Error($"workers[{i}].devices[{j}]", name, rule));
-                else
-                    rooms.Add(new DeviceRoom(worker, name, FreeOf(device, worker.Memory.GetValueOrDefault(name, long.MaxValue))));
+                else if (!config.Excludes(worker.Name, name))
+                    rooms.Add(new DeviceRoom(worker, name, FreeOf(device, worker.Memory.GetValueOrDefault(name, long.MaxValue)))
+                    {
+                        Profile = device.Profile,
+                        Machine = description.Machine is { Length: > 0 } machine ? machine : worker.Name,
+                        Cores = description.Cores,
+                    });
             }
         }
 

@@ -7,7 +7,27 @@ namespace Distributed.Coordinator.Planning;
 /// <param name="Stages">The stages in the order of their layers; together they hold every layer once.</param>
 /// <param name="Context">The longest sequence, in tokens.</param>
 /// <param name="Unused">Devices of the cluster that hold nothing, each with the reason.</param>
-public sealed record Placement(IReadOnlyList<StagePlacement> Stages, int Context, IReadOnlyList<UnusedDevice> Unused);
+public sealed record Placement(IReadOnlyList<StagePlacement> Stages, int Context, IReadOnlyList<UnusedDevice> Unused)
+{
+    /// <summary>What it is predicted to take; null where a device of it has no profile.</summary>
+    public PlacementCosts? Costs { get; init; }
+
+    /// <summary>How the planner came to it.</summary>
+    public PlanChoice Choice { get; init; } = PlanChoice.Given;
+}
+
+/// <summary>How a placement was chosen.</summary>
+/// <param name="Rule">In words: <c>least ms/token for 1 sequence</c>.</param>
+/// <param name="NextBest">The best placement on other devices, and why it lost; null where none fits, or none was looked for.</param>
+/// <param name="Note">What else is to be said: how far it may be from the best there is; null for nothing.</param>
+public sealed record PlanChoice(string Rule, string? NextBest = null, string? Note = null)
+{
+    /// <summary>The config says where every layer goes.</summary>
+    public static PlanChoice Given { get; } = new("as the cluster file says");
+
+    /// <summary>All devices are used, as evenly as memory lets them.</summary>
+    public static PlanChoice ByMemory { get; } = new("all devices, in proportion to free memory");
+}
 
 /// <summary>One stage of a placement.</summary>
 /// <param name="Index">Its place in the pipeline, from 0.</param>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
@@ -5,12 +6,16 @@ using Distributed.Core;
 namespace Distributed.Coordinator.Planning;
 
 /// <summary>
-/// Decides which stage gets which layers. An automatic split goes by memory alone: see <see cref="FillByMemory"/>. An explicit
-/// one is obeyed, or refused with the reason.
+/// Decides which stage gets which layers. An automatic split takes the plan of the fewest ms per token, on as many devices as that
+/// needs: see <see cref="PlacementSearch"/>. Where devices have no profiles, and for a split over all of them, it goes by memory
+/// alone: see <see cref="FillByMemory"/>. An explicit one is obeyed, or refused with the reason.
 /// </summary>
 /// <param name="model">The model's shape.</param>
 /// <param name="forecast">The memory of a stage (<see cref="StageMemoryForecast"/>); never less for more layers, blocks or tokens.</param>
-public sealed class Planner(ModelConfig model, Func<StageSpec, StageMemory> forecast)
+/// <param name="units">What the model multiplies with; null where nothing is to be predicted.</param>
+/// <param name="links">The cluster's links; null where none was measured.</param>
+public sealed class Planner(
+    ModelConfig model, Func<StageSpec, StageMemory> forecast, ModelUnits? units = null, LinkTable? links = null)
 {
     /// <summary>Places the model on a cluster.</summary>
     /// <param name="config">The cluster; valid by itself (<see cref="ClusterValidator.Check(ClusterConfig)"/>).</param>
@@ -34,16 +39,88 @@ public sealed class Planner(ModelConfig model, Func<StageSpec, StageMemory> fore
 
         var sizes = new StageSizes(model, forecast, config);
         var refusal = new Refusal(model, forecast, config, devices);
+        var reasons = new Dictionary<int, string>();
+        var choice = PlanChoice.Given;
         if (shares is null)
-            shares = sizes.Fill(devices) ?? throw new InvalidInputException([refusal.OfAutomaticSplit()]);
+        {
+            ThrowIfAny(CheckPins(config, devices));
+            (shares, choice) = AutomaticShares(config, sizes, devices, refusal, reasons);
+        }
         else
+        {
             ThrowIfAny(refusal.OfExplicitSplit(shares));
+            shares = StageUnits.Of(shares, model.NumLayers);
+        }
 
-        var unused = devices.Where((_, index) => !shares.Any(share => share.Device == index)).Select(device =>
-            new UnusedDevice(device.Worker.Name, device.Device, WhyUnused(config, sizes, device, devices.Count, shares.Count)));
+        var unused = devices.Index().Where(pair => !shares.Any(share => share.Device == pair.Index)).Select(pair =>
+            new UnusedDevice(
+                pair.Item.Worker.Name,
+                pair.Item.Device,
+                reasons.GetValueOrDefault(pair.Index) ?? WhyUnused(config, sizes, pair.Item, devices.Count, shares.Count)));
         var silent = config.Workers.Where(worker => !devices.Any(device => device.Worker == worker))
-            .Select(worker => new UnusedDevice(worker.Name, null, "has not answered with a device to use"));
-        return new Placement(Stages(config, sizes, devices, shares), sizes.Context, [.. unused, .. silent]);
+            .Select(worker => new UnusedDevice(
+                worker.Name, null, workers.ContainsKey(worker.Name) ? "is excluded" : "has not answered with a device to use"));
+        return new Placement(Stages(config, sizes, devices, shares), sizes.Context, [.. unused, .. silent])
+        {
+            Costs = Costs(config, devices, shares),
+            Choice = choice,
+        };
+    }
+
+    private (IReadOnlyList<LayerShare> Shares, PlanChoice Choice) AutomaticShares(
+        ClusterConfig config, StageSizes sizes, IReadOnlyList<DeviceRoom> devices, Refusal refusal, Dictionary<int, string> reasons)
+    {
+        var filled = sizes.Fill(devices) is { } layers ? StageUnits.Of(layers, model.NumLayers) : null;
+        var isMeasured = units is not null && devices.Count <= PlacementSearch.MaxDevices
+            && devices.All(device => DeviceCosts.Knows(device.Profile, units, config.KvType));
+        if (config.SplitOverAll)
+            return (filled ?? throw new InvalidInputException([refusal.OfAutomaticSplit()]), PlanChoice.ByMemory);
+        if (!isMeasured && config.Pin.Count > 0)
+            throw new InvalidInputException([config.Error("pin", "there", "needs workers that can be measured; use split instead")]);
+        if (!isMeasured)
+            return (filled ?? throw new InvalidInputException([refusal.OfAutomaticSplit()]), PlanChoice.ByMemory);
+
+        var plan = new MeasuredPlan(model, units!, links ?? new LinkTable(), config, sizes, devices);
+        var found = plan.Best(config.Pin.Count == 0 ? filled : null);
+        if (found.Shares is not { } shares)
+            throw new InvalidInputException([filled is null ? refusal.OfAutomaticSplit() : refusal.OfPins()]);
+        var nextBest = plan.Explain(shares, reasons);
+        var note = found.IsExact ? null : string.Create(
+            CultureInfo.InvariantCulture,
+            $"the search was cut short: no plan is more than {100 * (1 - (found.Bound / found.Cost)):0} % quicker than this one");
+        var rule = config.PlanFor == 1 ? "fewest ms per token for 1 sequence" : $"fewest ms per token for {config.PlanFor} sequences at once";
+        return (shares, new PlanChoice(rule, nextBest, note));
+    }
+
+    private static List<InputError> CheckPins(ClusterConfig config, IReadOnlyList<DeviceRoom> devices)
+    {
+        List<InputError> errors = [];
+        foreach (var (i, pin) in config.Pin.Index())
+        {
+            var offered = devices.Where(device => device.Worker.Name == pin.Worker).Select(device => device.Device).ToList();
+            var names = offered.Count > 0 ? string.Join(", ", offered) : "none";
+            if (offered.Count == 0)
+                errors.Add(config.Error($"pin[{i}].worker", pin.Worker, "has not answered with a device to use"));
+            else if (pin.Device is null && offered.Count > 1)
+                errors.Add(config.Error($"pin[{i}].device", null, $"is missing: {pin.Worker} has {names}"));
+            else if (pin.Device is { } device && !offered.Contains(device))
+                errors.Add(config.Error($"pin[{i}].device", device, $"is no device of {pin.Worker}, which has {names}"));
+        }
+
+        return errors;
+    }
+
+    private PlacementCosts? Costs(ClusterConfig config, IReadOnlyList<DeviceRoom> devices, IReadOnlyList<LayerShare> shares)
+    {
+        if (units is null || shares.Any(share => !DeviceCosts.Knows(devices[share.Device].Profile, units, config.KvType)))
+            return null;
+        var stages = shares.Select(share =>
+        {
+            var device = devices[share.Device];
+            var costs = new DeviceCosts(model, units, device.Profile!, config.KvType);
+            return new CostedStage(costs, share.First, share.End, device.Worker.Name, device.Machine, device.Cores);
+        });
+        return new PlacementCosts(model, [.. stages], links ?? new LinkTable(), config.MaxBatchTokens);
     }
 
     private static List<StagePlacement> Stages(
@@ -54,10 +131,10 @@ public sealed class Planner(ModelConfig model, Func<StageSpec, StageMemory> fore
         foreach (var (index, first, end) in shares)
         {
             var (worker, device, _) = devices[index];
-            var memory = sizes.Memory(first, end);
+            var memory = sizes.UnitMemory(first, end);
             var path = worker.Model ?? config.Model;
             stages.Add(new StagePlacement(
-                stages.Count, worker.Name, worker.Address, device, path, sizes.Spec(first, end), memory, free[index]));
+                stages.Count, worker.Name, worker.Address, device, path, sizes.UnitSpec(first, end), memory, free[index]));
             free[index] -= memory.Total;
         }
 

@@ -29,6 +29,27 @@ internal sealed class Refusal(
             + $"what would fit: {string.Join(", or ", would)}");
     }
 
+    /// <summary>A split fits, but none with the pins.</summary>
+    public InputError OfPins()
+    {
+        foreach (var (i, pin) in config.Pin.Index())
+        {
+            var device = devices[MeasuredPlan.PinnedDevice(devices, pin)];
+            var needed = _sizes.Memory(pin.Layers.First, pin.Layers.End).Total;
+            if (needed > device.Free)
+            {
+                return config.Error(
+                    $"pin[{i}].layers", pin.Layers,
+                    $"need {ByteSize.Format(needed)}, {ByteSize.Format(device.Free)} are free on {device}; "
+                    + "what would fit: fewer pinned layers, or none");
+            }
+        }
+
+        return config.Error(
+            "pin", $"{string.Join(", ", config.Pin.Select(pin => $"{pin.Layers} on {pin.Worker}{(pin.Device is null ? "" : $"/{pin.Device}")}"))}",
+            "leaves no split that fits: each device holds one run of layers, all pins of it within; without pins the model fits");
+    }
+
     /// <summary>The devices that an explicit split overfills, one error each; empty where it fits.</summary>
     public List<InputError> OfExplicitSplit(IReadOnlyList<LayerShare> shares)
     {

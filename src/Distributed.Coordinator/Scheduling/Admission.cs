@@ -89,6 +89,16 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         return keep ? Task.CompletedTask : ReleaseAsync(place);
     }
 
+    /// <summary>Requests that run, and that wait for a place.</summary>
+    public (int Running, int Waiting) Load
+    {
+        get
+        {
+            lock (_lock)
+                return (_running, _waiting.Count);
+        }
+    }
+
     /// <summary>Ends a kept session: at once when it is idle, else with its request.</summary>
     /// <returns>Whether there is such a session.</returns>
     public async Task<bool> EndAsync(string id)

@@ -58,6 +58,9 @@ public sealed class Scheduler : IAsyncDisposable
         return new Generation(this, request, _pipeline.Placement.Stages.Count, cancellation);
     }
 
+    /// <summary>Requests that run, and that wait for a place.</summary>
+    public (int Running, int Waiting) Load => _admission.Load;
+
     /// <summary>Ends a session and frees its KV cache; one with a request running ends with that.</summary>
     /// <returns>Whether there is such a session.</returns>
     public Task<bool> EndSessionAsync(string id) => _admission.EndAsync(id);

@@ -7,7 +7,7 @@ namespace Distributed.Core.Synthetic;
 /// Random blocks of a format: what its numbers, signs and small scales are does not matter, so they are random bytes; the factors
 /// they are multiplied with are then set so that values have a given root mean square and a mean of about 0.
 /// </summary>
-internal sealed class RandomBlocks
+public sealed class RandomBlocks
 {
     private const int BytesAtOnce = 1 << 15;
     private const int CalibrationValues = 1 << 14;

@@ -1,0 +1,74 @@
+using System.CommandLine;
+using Distributed.Cli.Bench;
+using Distributed.Cli.Lab;
+using Distributed.Cli.Output;
+using Distributed.Core.Synthetic;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary><c>lab plan</c>: how far forecasts are from what is measured, over models, splits and threads.</summary>
+internal sealed class LabPlanCommand : Command
+{
+    private const int DefaultPrompt = 512;
+    private const int DefaultAnswer = 24;
+    private const int DefaultRepeats = 3;
+    private const int MaxTokens = 8192;
+
+    private static readonly string[] DefaultModels =
+    [
+        "layers=8,hidden=512,ffn=1536,heads=8,kv=4,vocab=8000:q8_0",
+        "layers=12,hidden=1024,ffn=2816,heads=16,kv=4,vocab=16000:q4_0",
+        "layers=12,hidden=1024,ffn=2816,heads=16,kv=4,vocab=16000:q4_k_m",
+        "llama-1b:q4_0",
+        "llama-1b:q8_0",
+    ];
+
+    private readonly Option<string?> _models = Flag.Text(
+        "--models", "SHAPE:TYPE[;…]", "Models of random weights, separated by semicolons (default five from 20 M to 1.1 G parameters)");
+
+    private readonly Option<int[]?> _workers = Flag.Wholes("--workers", "Worker processes (default 1,2)", 1, CommonOptions.MaxLocalWorkers);
+    private readonly Option<int[]?> _threads = Flag.Wholes("--threads", "Threads of each (default 1)", 1, CommonOptions.MaxThreads, "-t");
+    private readonly Option<int?> _prompt = Flag.Whole("--prefill", $"Tokens of the prompt (default {DefaultPrompt})", 1, MaxTokens, "-p");
+    private readonly Option<int?> _answer = Flag.Whole("--decode", $"Tokens of the answer (default {DefaultAnswer})", 1, MaxTokens, "-n");
+    private readonly Option<int?> _repeat = Flag.Whole("--repeat", $"Runs that count (default {DefaultRepeats})", 1, 1000, "-r");
+    private readonly Terminal _terminal;
+
+    public LabPlanCommand(Terminal terminal)
+        : base("plan", "Hold what plans predict against what is measured, over models, splits and threads")
+    {
+        _terminal = terminal;
+        foreach (var option in (Option[])[_models, _workers, _threads, _prompt, _answer, _repeat, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel])
+            Options.Add(option);
+        SetAction(RunAsync);
+    }
+
+    private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    {
+        var texts = flags.GetValue(_models)?.Split(';', StringSplitOptions.TrimEntries) ?? DefaultModels;
+        var plans = texts.Select(text => SyntheticPlan.Parse(text, _models.Name)).ToList();
+        var lab = new PlanLab(
+            flags.GetValue(_prompt) ?? DefaultPrompt, flags.GetValue(_answer) ?? DefaultAnswer, flags.GetValue(_repeat) ?? DefaultRepeats,
+            cancellation);
+        List<PlanLabRow> rows = [];
+        foreach (var plan in plans)
+        {
+            using var model = BenchModel.Make(_terminal, plan, seed: 1, save: null, asFile: true, cancellation);
+            foreach (var workers in Values(_workers, [1, 2]))
+                foreach (var threads in Values(_threads, [1]))
+                    rows.Add(await lab.RunAsync(model, workers, threads, flags.GetValue(CommonOptions.Link)));
+        }
+
+        if (flags.GetValue(CommonOptions.Json))
+        {
+            Json.Write(_terminal.Out, rows);
+            return ExitCode.Done;
+        }
+
+        _terminal.OutConsole.Write(PlanLabTable.Of(rows));
+        _terminal.Out.WriteLine();
+        _terminal.OutConsole.Write(PlanLabTable.OfErrors(rows));
+        return ExitCode.Done;
+
+        int[] Values(Option<int[]?> option, int[] otherwise) => flags.GetResult(option) is null ? otherwise : flags.GetValue(option)!;
+    }
+}

@@ -1,0 +1,62 @@
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Core.Quantization;
+using Distributed.Core.Sampling;
+
+namespace Distributed.Worker.Profiling;
+
+/// <summary>Measures a device with the operations that its stages use, on a backend of its own.</summary>
+internal static class DeviceProbe
+{
+    // The runtime compiles methods better once they have been called for a while; a processor may have to wake up as well.
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(0.3);
+    private const int LogitsDrawn = 32_768;
+
+    /// <summary>Adds to a profile what it has not yet.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="profile">What is known already; a new one has its device, hardware, threads and key alone.</param>
+    /// <param name="types">Formats of weights that are wanted.</param>
+    /// <param name="kvTypes">Formats of KV caches that are wanted.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static void Complete(
+        Device device, DeviceProfile profile, IEnumerable<QuantType> types, IEnumerable<KvType> kvTypes, CancellationToken cancellation)
+    {
+        using var backend = device.CreateBackend();
+        var isNew = profile.Layer is null;
+        // F32 tells the bandwidth, Q8_0 and f16 what layers cost beside their products.
+        List<QuantType> wanted = isNew ? [QuantTypes.ByName(LayerProbe.WeightType), F32.Type, .. types] : [.. types];
+        List<KvType> wantedKv = isNew ? [KvType.F16, .. kvTypes] : [.. kvTypes];
+        wanted = [.. wanted.Distinct().Where(type => profile.Types_.All(known => known.Type != type.Name))];
+        if (wanted.Count > 0)
+        {
+            using var products = new ProductProbe(backend, HostMachine.BytesBeyondCaches, cancellation);
+            products.WarmUp(wanted[0], WarmUp);
+            foreach (var type in wanted)
+                profile.Types_.Add(products.Measure(type));
+        }
+
+        foreach (var type in wantedKv.Distinct().Where(type => profile.Attention.All(known => known.KvType != type.ToName())))
+            profile.Attention.Add(AttentionProbe.Measure(backend, type, cancellation));
+        if (!isNew)
+            return;
+        profile.MeasuredUnixMs = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        profile.ReadBytesPerSecond = 1 / profile.Types_.First(type => type.Type == F32.Type.Name).ByTokens[0].SecondsPerByte;
+        profile.SecondsPerLogit = SecondsPerLogit(cancellation);
+        profile.Layer = new LayerProbe(
+            backend,
+            profile.Types_.First(type => type.Type == LayerProbe.WeightType),
+            profile.Attention.First(known => known.KvType == KvType.F16.ToName()),
+            cancellation).Measure();
+    }
+
+    // A greedy draw; others look at the same logits, and at few of them closely.
+    private static double SecondsPerLogit(CancellationToken cancellation)
+    {
+        var logits = new float[LogitsDrawn];
+        var random = new Random(1);
+        foreach (ref var logit in logits.AsSpan())
+            logit = (random.NextSingle() * 20) - 10;
+        var (sampler, greedy) = (new Sampler(), new SamplingOptions { Temperature = 0 });
+        return Timed.Seconds(() => sampler.Sample(logits, greedy, [], position: 0), cancellation) / LogitsDrawn;
+    }
+}

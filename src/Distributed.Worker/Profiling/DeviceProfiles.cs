@@ -1,0 +1,104 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Core.Quantization;
+
+namespace Distributed.Worker.Profiling;
+
+/// <summary>
+/// What each device of this worker can do: from the cache where that holds for this hardware, number of threads and program, else
+/// measured, one device at a time and one worker of a machine at a time.
+/// </summary>
+/// <param name="data">The worker's folder for what outlives it; the cache is a folder in it.</param>
+public sealed class DeviceProfiles(string data) : IDisposable
+{
+    /// <summary>The formats that are measured at a worker's first start; others when a model of theirs is planned.</summary>
+    public static IReadOnlyList<QuantType> UsualTypes { get; } =
+        [.. new[] { "F16", "Q8_0", "Q4_0", "Q4_K", "Q6_K" }.Select(name => QuantTypes.ByName(name))];
+
+    // Another worker that measures all formats of a slow machine takes some tens of seconds.
+    private static readonly TimeSpan LockPatience = TimeSpan.FromSeconds(60);
+
+    private readonly ProfileCache _cache = new(Path.Combine(data, "profiles"));
+    private readonly SemaphoreSlim _one = new(1, 1);
+    private readonly ConcurrentDictionary<string, DeviceProfile> _known = new();
+
+    /// <summary>The profiles of all devices with the usual formats, which a worker measures at its first start.</summary>
+    /// <param name="devices">The devices.</param>
+    /// <param name="again">Measure anew whatever is known.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task<IReadOnlyList<DeviceProfile>> MeasureAsync(DeviceInventory devices, bool again, CancellationToken cancellation)
+    {
+        var profiles = new List<DeviceProfile>();
+        foreach (var device in devices.All)
+            profiles.Add(await GetAsync(device, UsualTypes, [KvType.F16], again, cancellation));
+        return profiles;
+    }
+
+    /// <summary>The profile of a device, with what is asked for in it.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="types">Formats of weights.</param>
+    /// <param name="kvTypes">Formats of KV caches.</param>
+    /// <param name="again">Measure anew whatever is known.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task<DeviceProfile> GetAsync(
+        Device device, IReadOnlyCollection<QuantType> types, IReadOnlyCollection<KvType> kvTypes, bool again, CancellationToken cancellation)
+    {
+        var key = KeyOf(device);
+        if (!again && Known(key) is { } known && Has(known, types, kvTypes))
+            return known;
+        await _one.WaitAsync(cancellation);
+        try
+        {
+            using var alone = await _cache.LockAsync(LockPatience, cancellation);
+            // While this one waited, another worker may have measured the same.
+            var profile = (again ? null : _cache.Read(key)) ?? (again ? null : _known.GetValueOrDefault(key)?.Clone()) ?? New(device, key);
+            if (!Has(profile, types, kvTypes))
+            {
+                await Task.Run(() => DeviceProbe.Complete(device, profile, types, kvTypes, cancellation), cancellation);
+                _cache.Write(profile);
+            }
+
+            return _known[key] = profile;
+        }
+        finally
+        {
+            _one.Release();
+        }
+    }
+
+    /// <summary>What is on record of a device, without measuring; null for nothing.</summary>
+    public DeviceProfile? Find(Device device) => Known(KeyOf(device));
+
+    /// <inheritdoc/>
+    public void Dispose() => _one.Dispose();
+
+    private static DeviceProfile New(Device device, string key)
+    {
+        var description = device.Describe();
+        return new DeviceProfile { Device = device.Name, Hardware = description.Hardware, Threads = description.Threads, Key = key };
+    }
+
+    private static bool Has(DeviceProfile profile, IEnumerable<QuantType> types, IEnumerable<KvType> kvTypes) =>
+        profile.Layer is not null
+        && types.All(type => profile.Types_.Any(known => known.Type == type.Name))
+        && kvTypes.All(type => profile.Attention.Any(known => known.KvType == type.ToName()));
+
+    private static string KeyOf(Device device)
+    {
+        var description = device.Describe();
+        var text = $"{device.Name}\n{description.Hardware}\n{description.Threads}\n{device.Program}";
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..32];
+    }
+
+    private DeviceProfile? Known(string key)
+    {
+        if (_known.TryGetValue(key, out var known))
+            return known;
+        if (_cache.Read(key) is not { } read)
+            return null;
+        return _known[key] = read;
+    }
+}

@@ -1,0 +1,141 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Core.Quantization;
+using Distributed.Core.Synthetic;
+
+namespace Distributed.Worker.Profiling;
+
+/// <summary>Times products with random weights of a format, as a layer has them: two matrices behind one input.</summary>
+internal sealed unsafe class ProductProbe : IDisposable
+{
+    /// <summary>Values per row of the matrices.</summary>
+    public const int Columns = 2048;
+
+    private const int Rows = 2048;
+    private const int MostTokens = 256;
+    private const long MiB = 1 << 20;
+    private const double PassSeconds = 0.015;
+    private const double Budget = 0.02;
+
+    // Few tokens are bound by memory, so their weights must come from there; many are bound by arithmetic, and would take long.
+    private static readonly (int Tokens, long Bytes)[] ByTokens =
+    [
+        (1, long.MaxValue), (2, long.MaxValue), (4, 32 * MiB), (8, 32 * MiB), (16, 8 * MiB), (64, 4 * MiB), (MostTokens, 2 * MiB),
+    ];
+
+    private static readonly long[] CachedBytes = [MiB / 4, MiB, 4 * MiB, 16 * MiB];
+
+    private readonly Backend _backend;
+    private readonly CancellationToken _cancellation;
+    private readonly Activations _input;
+    private readonly Activations[] _outputs;
+    private readonly byte* _data;
+
+    /// <param name="backend">Computes.</param>
+    /// <param name="bytes">Weights that no cache holds.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public ProductProbe(Backend backend, long bytes, CancellationToken cancellation)
+    {
+        _backend = backend;
+        _cancellation = cancellation;
+        Bytes = bytes;
+        _data = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+        _input = backend.Allocate(MostTokens, Columns);
+        _outputs = [backend.Allocate(MostTokens, Rows), backend.Allocate(MostTokens, Rows)];
+        backend.Reserve(MostTokens, Columns);
+        var values = new float[MostTokens * Columns];
+        var random = new Random(1);
+        foreach (ref var value in values.AsSpan())
+            value = random.NextSingle() - 0.5f;
+        backend.Upload(values, _input, MostTokens);
+    }
+
+    /// <summary>Bytes of weights at most.</summary>
+    public long Bytes { get; }
+
+    /// <summary>All figures of a format.</summary>
+    public TypeProfile Measure(QuantType type)
+    {
+        Fill(type);
+        // The first calls compile code, and tell how much of a slow format fits the time.
+        var rough = Seconds(type, 1, MiB) / MiB;
+        var most = (long)Math.Clamp(PassSeconds / rough, Math.Min(48 * MiB, Bytes), Bytes);
+        var profile = new TypeProfile { Type = type.Name };
+        foreach (var (tokens, bytes) in ByTokens)
+            profile.ByTokens.Add(Time(type, tokens, Math.Min(bytes, most)));
+        foreach (var bytes in CachedBytes.Where(bytes => bytes < most))
+            profile.ByBytes.Add(Time(type, 1, bytes));
+        profile.ByBytes.Add(new ProductTime(profile.ByTokens[0]));
+        return profile;
+    }
+
+    /// <summary>Runs products until the processor and the runtime's compiler are at their best.</summary>
+    /// <param name="type">The format.</param>
+    /// <param name="duration">For how long.</param>
+    public void WarmUp(QuantType type, TimeSpan duration)
+    {
+        Fill(type);
+        var clock = Stopwatch.StartNew();
+        while (clock.Elapsed < duration)
+            foreach (var tokens in (int[])[1, 8, 64])
+                Seconds(type, tokens, MiB);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _input.Dispose();
+        foreach (var output in _outputs)
+            output.Dispose();
+        NativeMemory.AlignedFree(_data);
+    }
+
+    private ProductTime Time(QuantType type, int tokens, long bytes)
+    {
+        var seconds = Seconds(type, tokens, bytes);
+        return new ProductTime { Tokens = tokens, Bytes = bytes, SecondsPerByte = seconds / bytes };
+    }
+
+    private double Seconds(QuantType type, int tokens, long bytes)
+    {
+        var rowBytes = type.RowBytes(Columns);
+        var left = Math.Max(2, bytes / rowBytes);
+        var pairs = new List<Weight[]>();
+        for (var at = 0L; left >= 2;)
+        {
+            var rows = Math.Min(Rows, left / 2);
+            pairs.Add([Matrix(at, rows), Matrix(at + (rows * rowBytes), rows)]);
+            at += 2 * rows * rowBytes;
+            left -= 2 * rows;
+        }
+
+        var read = pairs.Sum(pair => pair.Sum(weight => (double)weight.Tensor.Bytes));
+        var seconds = Timed.Seconds(
+            () =>
+            {
+                foreach (var pair in pairs)
+                    _backend.NormMatMul(_input, tokens, null, pair, _outputs);
+            },
+            _cancellation,
+            Budget);
+        return seconds * bytes / read;
+
+        Weight Matrix(long at, long rows) => _backend.Load(new Tensor("probe", type, [Columns, rows], _data + at, this));
+    }
+
+    // What the values are does not matter to the time; that they are ordinary ones does.
+    private void Fill(QuantType type)
+    {
+        var maker = new RandomBlocks(type, 0.02f);
+        var rowBytes = type.RowBytes(Columns);
+        var pattern = new byte[Math.Max(1, maker.PartBytes / rowBytes) * rowBytes];
+        maker.Fill(pattern, seed: 1);
+        for (var at = 0L; at < Bytes; at += pattern.Length)
+        {
+            var count = (int)Math.Min(pattern.Length, Bytes - at);
+            pattern.AsSpan(0, count).CopyTo(new Span<byte>(_data + at, count));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+using Distributed.Cluster.Protocol;
+using Google.Protobuf;
+
+namespace Distributed.Worker.Profiling;
+
+/// <summary>
+/// Profiles on disk, a JSON file each, named by what its figures hold for. A file that cannot be read is as good as none; one that
+/// cannot be written costs the next start a measurement.
+/// </summary>
+/// <param name="folder">Where; made when needed.</param>
+internal sealed class ProfileCache(string folder)
+{
+    // A program that is being worked on leaves one behind with every build.
+    private const int MostFiles = 32;
+    private const long MostBytes = 1 << 20;
+
+    private static readonly TimeSpan LockInterval = TimeSpan.FromMilliseconds(50);
+    private static readonly JsonFormatter Formatter = new(JsonFormatter.Settings.Default.WithIndentation());
+
+    /// <summary>The profile of that key; null where there is none that can be read.</summary>
+    public DeviceProfile? Read(string key)
+    {
+        try
+        {
+            var file = new FileInfo(PathOf(key));
+            if (!file.Exists || file.Length > MostBytes)
+                return null;
+            var profile = JsonParser.Default.Parse<DeviceProfile>(File.ReadAllText(file.FullName));
+            return profile.Key == key && IsSound(profile) ? profile : null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidProtocolBufferException or InvalidJsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Keeps a profile, in place of an older one of its key.</summary>
+    /// <returns>Whether it could be written.</returns>
+    public bool Write(DeviceProfile profile)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+            // Under a name of its own first: a reader sees all of it or nothing.
+            var temporary = PathOf($"{profile.Key}.{Environment.ProcessId}.{Guid.NewGuid():N}") + ".tmp";
+            File.WriteAllText(temporary, Formatter.Format(profile));
+            File.Move(temporary, PathOf(profile.Key), overwrite: true);
+            foreach (var old in new DirectoryInfo(folder).GetFiles().OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostFiles))
+                old.Delete();
+            return true;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>
+    /// Waits until no other worker on this machine measures: two at a time would measure each other. Dispose the result when done.
+    /// </summary>
+    /// <param name="patience">After which it is measured all the same.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task<IDisposable?> LockAsync(TimeSpan patience, CancellationToken cancellation)
+    {
+        for (var waited = TimeSpan.Zero; waited < patience; waited += LockInterval)
+        {
+            try
+            {
+                Directory.CreateDirectory(folder);
+                return new FileStream(Path.Combine(folder, "measuring.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            }
+            catch (UnauthorizedAccessException)
+            {
+                return null;
+            }
+            catch (IOException) when (Directory.Exists(folder))
+            {
+                await Task.Delay(LockInterval, cancellation);
+            }
+            catch (IOException)
+            {
+                return null;
+            }
+        }
+
+        return null;
+    }
+
+    // Figures that are no figures would make plans that are none.
+    private static bool IsSound(DeviceProfile profile) =>
+        profile.Layer is { ByTokens.Count: > 0 } layer
+        && layer.ByTokens.All(time => IsTime(time.SecondsPerLayer) && IsTime(time.SecondsPerStep) && IsTime(time.SecondsPerValue))
+        && IsTime(profile.SecondsPerLogit)
+        && profile.ReadBytesPerSecond is > 0 and < double.PositiveInfinity
+        && profile.Types_.All(type => type.ByTokens.Count > 0 && type.ByBytes.Count > 0
+            && type.ByTokens.Concat(type.ByBytes).All(time => time.SecondsPerByte > 0 && IsTime(time.SecondsPerByte)))
+        && profile.Attention.All(time => IsTime(time.DecodePerToken) && IsTime(time.DecodePerValue)
+            && IsTime(time.PrefillPerToken) && IsTime(time.PrefillPerValue));
+
+    private static bool IsTime(double seconds) => double.IsFinite(seconds) && seconds >= 0;
+
+    private string PathOf(string key) => Path.Combine(folder, $"{key}.json");
+}

@@ -1,0 +1,52 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Distributed.Cli.Tests;
+
+public partial class StatusTests
+{
+    [Fact]
+    public async Task Status_shows_workers_profiles_links_placement_and_load_of_a_running_coordinator()
+    {
+        await using var cli = Cli.Start("serve", "--http", "127.0.0.1:0", "--workers", "2", "-t", "1");
+        var address = (await cli.SeeErrorAsync(Served())).Groups[1].Value;
+
+        var json = await Cli.RunAsync("status", "--coordinator", address, "--json");
+        var table = await Cli.RunAsync("status", "--coordinator", address);
+
+        Assert.Equal((0, ""), (json.ExitCode, json.Error));
+        var status = JsonDocument.Parse(json.Out).RootElement;
+        Assert.Equal("ready", status.GetProperty("state").GetString());
+        Assert.Equal((0, 0), (status.GetProperty("running").GetInt32(), status.GetProperty("waiting").GetInt32()));
+        Assert.Equal(8, status.GetProperty("stages").EnumerateArray().Sum(stage =>
+            stage.GetProperty("endLayer").GetInt32() - stage.GetProperty("firstLayer").GetInt32()));
+        foreach (var worker in status.GetProperty("workers").EnumerateArray())
+        {
+            Assert.True(worker.GetProperty("answers").GetBoolean());
+            var device = Assert.Single(worker.GetProperty("devices").EnumerateArray());
+            Assert.True(device.GetProperty("memoryUsed").GetInt64() > 1 << 20);
+            Assert.True(device.GetProperty("profile").GetProperty("readBytesPerSecond").GetDouble() > 0);
+            Assert.Contains("Q8_0", device.GetProperty("profile").GetProperty("products").EnumerateArray()
+                .Select(product => product.GetProperty("type").GetString()));
+        }
+
+        // Between the two, and between the coordinator and each, both ways.
+        Assert.Equal(6, status.GetProperty("links").GetArrayLength());
+        Assert.Equal(0, table.ExitCode);
+        Assert.Matches(@"ready · 0 running, 0 waiting, room for 1 sequences? of 512 tokens · predicted [\d.]+ ms/token", table.Out);
+        Assert.Matches(@"\n1 +worker-1 +cpu +4-7 |\n +1 +worker-1 +cpu +4-7 ", table.Out);
+        Assert.Matches(@"\ncoordinator +worker-0 +[\d.]+ ms ", table.Out);
+    }
+
+    [Fact]
+    public async Task No_coordinator_is_told_in_one_line_with_1()
+    {
+        var result = await Cli.RunAsync("status", "--coordinator", "127.0.0.1:1");
+
+        Assert.Equal((1, ""), (result.ExitCode, result.Out));
+        Assert.Contains("no coordinator answers on 127.0.0.1:1", Assert.Single(result.Errors));
+    }
+
+    [GeneratedRegex(@"is served on http://(127\.0\.0\.1:\d+)\n")]
+    private static partial Regex Served();
+}

@@ -1,0 +1,90 @@
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Distributed.Core;
+using Distributed.Core.Quantization;
+using Distributed.Testing;
+using Distributed.Worker.Profiling;
+
+namespace Distributed.Worker.Tests.Profiling;
+
+public sealed class DeviceProfilesTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    [Fact]
+    public async Task What_was_measured_once_is_read_the_next_time_and_measured_anew_where_the_file_is_broken()
+    {
+        var first = await GetAsync(1, Q4_0.Type);
+        var second = await GetAsync(1, Q4_0.Type);
+        var more = await GetAsync(1, Q4_0.Type, Q4_K.Type);
+        var file = Assert.Single(Directory.GetFiles(_folder.Path("profiles"), "*.json"));
+        await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace("\"secondsPerByte\": ", "\"secondsPerByte\": -", StringComparison.Ordinal));
+        var senseless = Find(1);
+        await File.WriteAllTextAsync(file, "{ \"device\": ");
+        var broken = await GetAsync(1);
+
+        Assert.Equal(first, second);
+        Assert.Equal(first.MeasuredUnixMs, more.MeasuredUnixMs);
+        Assert.Equal(["Q8_0", "F32", "Q4_0"], first.Types_.Select(type => type.Type));
+        Assert.Equal(["Q8_0", "F32", "Q4_0", "Q4_K"], more.Types_.Select(type => type.Type));
+        Assert.NotEqual(first.MeasuredUnixMs, broken.MeasuredUnixMs);
+        Assert.Null(senseless);
+        Assert.Equal(first.Key, broken.Key);
+        Assert.Equal(broken, Find(1));
+    }
+
+    [Fact]
+    public async Task Figures_are_sound_and_hold_for_one_number_of_threads()
+    {
+        var one = await GetAsync(1, Q8_0.Type);
+        var two = await GetAsync(2, Q8_0.Type);
+
+        Assert.NotEqual(one.Key, two.Key);
+        Assert.Equal((1, 2), (one.Threads, two.Threads));
+        Assert.True(one.ReadBytesPerSecond > 1e8, $"{one.ReadBytesPerSecond}");
+        foreach (var type in one.Types_)
+        {
+            Assert.All(type.ByTokens.Concat(type.ByBytes), time => Assert.True(time.SecondsPerByte > 0));
+            Assert.Equal(type.ByTokens.Select(time => time.Tokens).Order(), type.ByTokens.Select(time => time.Tokens));
+            // More tokens are never multiplied for nothing.
+            Assert.True(ProductTimes.OfTokens(type, 256) > ProductTimes.OfTokens(type, 1));
+        }
+
+        Assert.True(one.Layer.ByTokens[0].SecondsPerLayer > 0);
+        Assert.True(one.Attention[0].DecodePerValue > 0 && one.Attention[0].PrefillPerValue > 0);
+    }
+
+    [Fact]
+    public async Task A_worker_tells_its_profile()
+    {
+        await using var worker = await RunningWorker.StartAsync(Options(1));
+        var profile = await worker.Client.ProfileAsync(new ProfileRequest { Types_ = { "Q8_0" }, KvTypes = { "f16" } });
+        Assert.Equal("cpu", Assert.Single(profile.Devices).Device);
+    }
+
+    [Fact]
+    public async Task Formats_a_worker_does_not_know_are_refused()
+    {
+        await using var worker = await RunningWorker.StartAsync(Options(1));
+        var error = await Assert.ThrowsAsync<Grpc.Core.RpcException>(
+            async () => await worker.Client.ProfileAsync(new ProfileRequest { Types_ = { "Q9_9" } }));
+        Assert.Equal(FailureCode.BadFrame, StageFailureException.From(error, FailureCode.HopLost, "w").Failure.Code);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private WorkerOptions Options(int threads) => new() { Name = "w", Threads = threads, Data = _folder.Path("") };
+
+    private DeviceProfile? Find(int threads)
+    {
+        using var profiles = new DeviceProfiles(_folder.Path(""));
+        return profiles.Find(Assert.Single(new DeviceInventory(Options(threads)).All));
+    }
+
+    private async Task<DeviceProfile> GetAsync(int threads, params QuantType[] types)
+    {
+        using var profiles = new DeviceProfiles(_folder.Path(""));
+        var device = Assert.Single(new DeviceInventory(Options(threads)).All);
+        return (await profiles.GetAsync(device, types, [KvType.F16], again: false, default)).Clone();
+    }
+}
