@@ -5,6 +5,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Tracing;
 using Distributed.Core;
 using Grpc.Core;
 
@@ -32,7 +33,7 @@ public sealed class Pipeline : IAsyncDisposable
     private readonly List<Task> _tasks = [];
     private readonly TimeSpan _connectTimeout;
     private ForwardStream? _forward;
-    private long _returnClockOffsetNs;
+    private PeerClock? _returnClock;
 
     private Pipeline(Placement placement, long epoch, TimeSpan connectTimeout)
     {
@@ -54,6 +55,12 @@ public sealed class Pipeline : IAsyncDisposable
 
     /// <summary>The workers' own account of each stage's memory, in the order of the stages.</summary>
     public IReadOnlyList<StageMemory> Memory { get; private set; } = [];
+
+    /// <summary>Keeps the moments of every step; null (the default) to ask the stages for none.</summary>
+    public StepRecorder? Recorder { get; set; }
+
+    /// <summary>The clocks of the workers, in the order of the stages.</summary>
+    public IReadOnlyList<PeerClock> Clocks => [.. Placement.Stages.Select(_workers.ClockOf)];
 
     /// <summary>Completes when the pipeline can no longer go on, with the reason.</summary>
     public Task<Failure> Failed => _failed.Task;
@@ -93,18 +100,30 @@ public sealed class Pipeline : IAsyncDisposable
     /// <param name="tokens">Token ids, slice after slice; at most the configured batch size.</param>
     /// <param name="cancellation">Stops waiting; the step itself goes on.</param>
     /// <returns>
-    /// The result; its timings have one entry per stage, and one more with the index <c>NumStages</c> for the way back here.
+    /// The result; its timings have one entry per stage, and one more with the index <c>NumStages</c> for the coordinator's part:
+    /// serialize is what the step waited here before its way to stage 0, wire the way back, deserialize from arrival to the caller.
     /// </returns>
     /// <exception cref="StageFailureException">The step failed, or the pipeline did.</exception>
     public async Task<StepResult> RunAsync(IReadOnlyList<Slice> slices, IReadOnlyList<int> tokens, CancellationToken cancellation)
     {
-        var step = new Step { Epoch = Epoch };
+        var asked = NodeClock.Now;
+        var recorder = Recorder;
+        var step = new Step { Epoch = Epoch, WantMoments = recorder is not null, WantLayerMoments = recorder?.Layers == true };
         step.Slices.Add(slices);
         step.Tokens.Add(tokens);
         var completion = new TaskCompletionSource<StepResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await EnqueueAsync(new Order(step, completion, null), cancellation);
+        var order = new Order(step, completion, null);
+        await EnqueueAsync(order, cancellation);
         var result = await WaitAsync(completion.Task, cancellation);
-        return result.Failure is null ? result : throw new StageFailureException(result.Failure);
+        if (result.Failure is not null)
+            throw new StageFailureException(result.Failure);
+        // The coordinator's own part: what waited before the way there, and from the way back to the caller.
+        var received = NodeClock.Now;
+        var back = result.Timings[^1];
+        back.SerializeNs = order.HandedNs - asked;
+        back.DeserializeNs = received - result.ArrivedNs;
+        recorder?.Add(slices, result, asked, order.HandedNs, received);
+        return result;
     }
 
     /// <summary>Frees the KV cache of sequences on every stage, behind the steps already sent.</summary>
@@ -196,14 +215,8 @@ public sealed class Pipeline : IAsyncDisposable
         };
         _forward = await ForwardStream.OpenAsync(Placement.Stages[0].Address, hello, Placement.Stages.Count, cancellation);
         _tasks.Add(SendAsync(_forward));
-        try
-        {
-            _returnClockOffsetNs = await NodeClock.OffsetToAsync(Placement.Stages[^1].Address, _workers.ClientOf(Placement.Stages[^1]), cancellation);
-        }
-        catch (RpcException error)
-        {
-            throw StageFailureException.From(error, FailureCode.HopLost, Placement.Stages[^1].Worker, Placement.Stages.Count - 1);
-        }
+        await _workers.OpenClocksAsync(cancellation);
+        _returnClock = _workers.ClockOf(Placement.Stages[^1]);
     }
 
     private async Task WatchAsync(StagePlacement stage, CancellationToken cancellation)
@@ -237,6 +250,7 @@ public sealed class Pipeline : IAsyncDisposable
                 {
                     step.Step_ = number++;
                     _steps[step.Step_] = order.Completion!;
+                    order.HandedNs = NodeClock.Now;
                     await forward.SendAsync(step);
                 }
                 else
@@ -305,8 +319,8 @@ public sealed class Pipeline : IAsyncDisposable
         result.Timings.Add(new StageTiming
         {
             Stage = Placement.Stages.Count,
-            WireNs = Math.Max(0, result.ArrivedNs + _returnClockOffsetNs - result.SentNs),
-            DeserializeNs = NodeClock.Now - result.ArrivedNs,
+            WireNs = Math.Max(0, result.ArrivedNs + (_returnClock?.OffsetNs ?? 0) - result.SentNs),
+            Moments = Recorder is null ? null : new StageMoments { ArrivedNs = result.ArrivedNs, AcceptedNs = NodeClock.Now },
         });
         completion.TrySetResult(result);
     }
@@ -372,5 +386,9 @@ public sealed class Pipeline : IAsyncDisposable
         return true;
     }
 
-    private sealed record Order(Step? Step, TaskCompletionSource<StepResult>? Completion, Release? Release);
+    private sealed record Order(Step? Step, TaskCompletionSource<StepResult>? Completion, Release? Release)
+    {
+        // When the step was handed to the transport, on this node's clock, ns.
+        public long HandedNs { get; set; }
+    }
 }

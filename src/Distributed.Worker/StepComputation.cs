@@ -17,6 +17,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private readonly Sampler _sampler = new();
     private readonly int _hiddenSize = stage.Config.HiddenSize;
     private readonly int _vocabSize = stage.Config.VocabSize;
+    private readonly long[] _layerMoments = new long[stage.Spec.NumLayers + 1];
+
     /// <summary>Carries out an order. A step that fails gives a result that says so; the stage goes on.</summary>
     public StageOutcome Run(StageOrder order)
     {
@@ -36,6 +38,17 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             DeserializeNs = order.AcceptedNs - step.ArrivedNs,
             QueueNs = started - order.AcceptedNs,
         };
+        if (step.WantMoments)
+        {
+            timing.Moments = new StageMoments
+            {
+                ArrivedNs = step.ArrivedNs,
+                AcceptedNs = order.AcceptedNs,
+                StartedNs = started,
+                Bytes = step.Hidden.Length,
+            };
+        }
+
         try
         {
             Check(step);
@@ -63,7 +76,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         var buffer = ArrayPool<byte>.Shared.Rent(bytes);
         try
         {
-            Forward(step, [], HiddenStateCodec.AsFloats(buffer.AsSpan(0, bytes)));
+            Forward(step, timing, [], HiddenStateCodec.AsFloats(buffer.AsSpan(0, bytes)));
         }
         catch
         {
@@ -71,9 +84,15 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             throw;
         }
 
-        var computed = NodeClock.Now;
-        timing.ComputeNs = computed - started;
-        var onward = new Step { Epoch = step.Epoch, Step_ = step.Step_, Hidden = HiddenStateCodec.Wrap(buffer, bytes) };
+        var computed = Computed(timing, started);
+        var onward = new Step
+        {
+            Epoch = step.Epoch,
+            Step_ = step.Step_,
+            Hidden = HiddenStateCodec.Wrap(buffer, bytes),
+            WantMoments = step.WantMoments,
+            WantLayerMoments = step.WantLayerMoments,
+        };
         onward.Slices.Add(step.Slices);
         onward.Tokens.Add(step.Tokens);
         onward.Timings.Add(step.Timings);
@@ -87,7 +106,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, checked(outputs.Length * _vocabSize)));
         try
         {
-            Forward(step, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
+            Forward(step, timing, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
             var result = new StepResult { Step = step.Step_ };
             Draw(step, logits, result);
             return Result(result, step, timing, started);
@@ -98,11 +117,13 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         }
     }
 
-    private void Forward(Step step, int[] outputs, Span<float> output)
+    private void Forward(Step step, StageTiming timing, int[] outputs, Span<float> output)
     {
+        var moments = step.WantLayerMoments ? timing.Moments : null;
         var slices = step.Slices.Select(slice => new SequenceSlice(slice.Sequence, slice.Start, slice.Count)).ToArray();
         var hidden = identity.Stage == 0 ? default : HiddenStateCodec.Read(step.Hidden, step.Tokens.Count * _hiddenSize);
-        stage.Forward(slices, [.. step.Tokens], outputs, hidden, output);
+        stage.Forward(slices, [.. step.Tokens], outputs, hidden, output, moments is null ? [] : _layerMoments);
+        moments?.LayersNs.Add(_layerMoments.Select(NodeClock.FromTicks));
     }
 
     // The tokens whose logits are needed, as indices into the step: all of a slice, or its last.
@@ -160,11 +181,19 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
 
     private static StageOutcome Result(StepResult result, Step step, StageTiming timing, long started)
     {
-        var computed = NodeClock.Now;
-        timing.ComputeNs = computed - started;
+        var computed = Computed(timing, started);
         result.Timings.Add(step.Timings);
         result.Timings.Add(timing);
         return new StageOutcome(null, result, null, computed);
+    }
+
+    private static long Computed(StageTiming timing, long started)
+    {
+        var computed = NodeClock.Now;
+        timing.ComputeNs = computed - started;
+        if (timing.Moments is { } moments)
+            moments.ComputedNs = computed;
+        return computed;
     }
 
     private void Check(Step step)

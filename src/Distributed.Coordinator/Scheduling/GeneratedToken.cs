@@ -20,6 +20,7 @@ public enum FinishReason
 /// <param name="LogProb">Natural logarithm of its probability before any sampler.</param>
 /// <param name="Top">The most probable tokens, if asked for.</param>
 /// <param name="Timings">Where the step's time went, stage by stage.</param>
+/// <param name="Step">The number of the step that drew it.</param>
 /// <param name="StepTime">The whole step, from the coordinator through all stages and back.</param>
 /// <param name="FinishReason">Why this is the last token; null when it is not.</param>
 public sealed record GeneratedToken(
@@ -27,5 +28,6 @@ public sealed record GeneratedToken(
     float LogProb,
     IReadOnlyList<TokenLogProb> Top,
     IReadOnlyList<StageTiming> Timings,
+    long Step,
     TimeSpan StepTime,
     FinishReason? FinishReason);

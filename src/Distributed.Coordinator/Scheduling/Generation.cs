@@ -63,7 +63,8 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
                 session.Append(drawn.Token);
                 Statistics.GeneratedTokens++;
                 FinishReason = _scheduler.Judge(_request, drawn.Token, Statistics.GeneratedTokens);
-                yield return new GeneratedToken(drawn.Token, drawn.LogProb, drawn.Top, step.Result.Timings, step.Time, FinishReason);
+                yield return new GeneratedToken(
+                    drawn.Token, drawn.LogProb, drawn.Top, step.Result.Timings, step.Result.Step, step.Time, FinishReason);
                 if (FinishReason is not null)
                     yield break;
                 step = await run.DecodeAsync(drawn.Token, position++, cancellation);
