@@ -52,5 +52,6 @@ internal static class CommandLine
         new QuantizeCommand(terminal),
         new PerplexityCommand(terminal),
         new BenchCommand(terminal),
+        new LabCommand(terminal),
     };
 }

@@ -16,7 +16,16 @@ public static class ClusterPlan
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="InvalidInputException">The config does not suit the model or the workers, or the model does not fit.</exception>
     /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
-    public static async Task<Placement> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
+    public static async Task<Placement> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation) =>
+        Make(model, config, await DescribeAsync(config, cancellation));
+
+    /// <summary>Asks every worker what it has; one that does not answer is left out.</summary>
+    /// <param name="config">The cluster.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <returns>What the workers say of themselves, by the name that the config gives them; at least one.</returns>
+    /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
+    public static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(
+        ClusterConfig config, CancellationToken cancellation)
     {
         var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config.ConnectTimeout, cancellation)));
         var described = answers.Where(answer => answer.Description is not null)
@@ -24,7 +33,7 @@ public static class ClusterPlan
         // One silent worker can be left out; with none at all, why they are silent says more than that nothing fits.
         if (described.Count == 0 && answers.FirstOrDefault(answer => answer.Failure is not null).Failure is { } failure)
             throw failure;
-        return Make(model, config, described);
+        return described;
     }
 
     /// <summary>Plans with what is known of the workers.</summary>
