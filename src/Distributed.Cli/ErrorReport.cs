@@ -14,10 +14,13 @@ internal static class ErrorReport
     {
         foreach (var error in errors)
             Print(terminal, error);
-        var name = verb is RootCommand ? "distributed" : $"distributed {verb.Name}";
-        terminal.Error.WriteLine($"'{name} --help' shows what there is.");
+        terminal.Error.WriteLine($"'{PathTo(verb)} --help' shows what there is.");
         return ExitCode.InvalidInput;
     }
+
+    // The words that lead to a verb, which may be one of a group.
+    private static string PathTo(Command verb) =>
+        verb.Parents.OfType<Command>().FirstOrDefault() is { } group ? $"{PathTo(group)} {verb.Name}" : "distributed";
 
     /// <summary>A verb that ended with an exception.</summary>
     /// <param name="terminal">Where it is told.</param>

@@ -13,8 +13,8 @@ internal static class UsageErrors
         var misread = FlagsReadAsArguments(parsed);
         if (parsed.Action is not ParseErrorAction)
             return [.. misread.Select(flag => Unknown(flag, parsed))];
-        if (parsed.CommandResult.Command is RootCommand && parsed.UnmatchedTokens.Count == 0)
-            return ["a verb is missing"];
+        if (parsed.CommandResult.Command is { Subcommands.Count: > 0 } group && parsed.UnmatchedTokens.Count == 0)
+            return [group is RootCommand ? "a verb is missing" : $"{group.Name}: needs one of {Names(group)}"];
 
         // The parser's own words for what it could not place say less than ours.
         var unplaced = parsed.UnmatchedTokens.Select(word => $"Unrecognized command or argument '{word}'.").ToHashSet();
@@ -49,8 +49,10 @@ internal static class UsageErrors
         var verb = parsed.CommandResult.Command;
         if (LooksLikeFlag(word))
             return $"{word}: {(verb is RootCommand ? "there is no such flag" : $"{verb.Name} has no such flag")}{AsText(word)}";
-        return verb is RootCommand
-            ? $"{word}: is no verb; the verbs are {string.Join(", ", verb.Subcommands.Select(command => command.Name))}"
+        return verb is RootCommand ? $"{word}: is no verb; the verbs are {Names(verb)}"
+            : verb.Subcommands.Count > 0 ? $"{word}: {verb.Name} has no such verb, it has {Names(verb)}"
             : $"{word}: one word too many; a text of several words goes in quotes";
     }
+
+    private static string Names(Command group) => string.Join(", ", group.Subcommands.Select(command => command.Name));
 }

@@ -18,23 +18,23 @@ public sealed class ForwardStream : IAsyncDisposable
     private readonly GrpcChannel _channel;
     private readonly AsyncDuplexStreamingCall<StageFrame, StageReply> _call;
     private readonly CancellationTokenSource _ending;
+    private readonly PeerClock _clock;
     private readonly string _peer;
     private readonly int _stage;
     private int _disposed;
 
     private ForwardStream(
-        GrpcChannel channel, AsyncDuplexStreamingCall<StageFrame, StageReply> call, CancellationTokenSource ending, string peer, int stage)
+        GrpcChannel channel, AsyncDuplexStreamingCall<StageFrame, StageReply> call, CancellationTokenSource ending, PeerClock clock,
+        string peer, int stage)
     {
         _channel = channel;
         _call = call;
         _ending = ending;
+        _clock = clock;
         _peer = peer;
         _stage = stage;
         Closed = WatchAsync();
     }
-
-    /// <summary>What to add to this node's clock to read the receiver's, ns.</summary>
-    public long ClockOffsetNs { get; private init; }
 
     /// <summary>Completes when the stream has ended: with null after <see cref="DisposeAsync"/>, else with what ended it.</summary>
     public Task<StageFailureException?> Closed { get; }
@@ -53,12 +53,13 @@ public sealed class ForwardStream : IAsyncDisposable
         var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link);
         var ending = new CancellationTokenSource();
         AsyncDuplexStreamingCall<StageFrame, StageReply>? call = null;
+        PeerClock? clock = null;
         try
         {
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             patience.CancelAfter(HelloTimeoutPerStage * stagesFromHere);
             var client = new StageService.StageServiceClient(channel);
-            var offset = await NodeClock.OffsetToAsync(address, client, patience.Token);
+            clock = await PeerClock.OpenAsync(address, client, patience.Token);
 
             call = client.Forward(cancellationToken: ending.Token);
             await call.RequestStream.WriteAsync(new StageFrame { Hello = hello }, patience.Token);
@@ -66,11 +67,12 @@ public sealed class ForwardStream : IAsyncDisposable
                 throw new StageFailureException(FailureCode.HopLost, "closed the stream without an answer", peer, hello.Stage);
             if (call.ResponseStream.Current.Refused is { } refused)
                 throw new StageFailureException(refused);
-            return new ForwardStream(channel, call, ending, peer, hello.Stage) { ClockOffsetNs = offset };
+            return new ForwardStream(channel, call, ending, clock, peer, hello.Stage);
         }
         catch (Exception error)
         {
             await ending.CancelAsync();
+            clock?.Dispose();
             call?.Dispose();
             channel.Dispose();
             ending.Dispose();
@@ -89,7 +91,7 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <exception cref="StageFailureException">The stream is broken.</exception>
     public Task SendAsync(Step step)
     {
-        step.SentNs = NodeClock.Now + ClockOffsetNs;
+        step.SentNs = NodeClock.Now + _clock.OffsetNs;
         return SendAsync(new StageFrame { Step = step });
     }
 
@@ -113,6 +115,7 @@ public sealed class ForwardStream : IAsyncDisposable
         }
 
         await _ending.CancelAsync();
+        _clock.Dispose();
         _call.Dispose();
         _channel.Dispose();
         _ending.Dispose();

@@ -10,19 +10,19 @@ public static class NodeClock
     private const int Rounds = 5;
 
     /// <summary>Nanoseconds since some moment of this machine.</summary>
-    public static long Now => (long)(Stopwatch.GetTimestamp() * (1e9 / Stopwatch.Frequency));
+    public static long Now => FromTicks(Stopwatch.GetTimestamp());
 
-    /// <summary>What to add to <see cref="Now"/> to read the worker's clock, in ns (Cristian 1989).</summary>
-    /// <param name="address">Where the worker listens; on this machine its clock is this process's own.</param>
+    /// <summary>What <see cref="Now"/> was at a moment that <see cref="Stopwatch"/> has shown.</summary>
+    public static long FromTicks(long ticks) => (long)(ticks * (1e9 / Stopwatch.Frequency));
+
+    /// <summary>Compares a worker's clock with this node's (Cristian 1989).</summary>
     /// <param name="worker">A client to it.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="Grpc.Core.RpcException">The worker did not answer.</exception>
-    public static async Task<long> OffsetToAsync(NodeAddress address, StageService.StageServiceClient worker, CancellationToken cancellation)
+    public static async Task<ClockReading> CompareAsync(StageService.StageServiceClient worker, CancellationToken cancellation)
     {
-        if (address.IsThisMachine)
-            return 0;
         var quickest = long.MaxValue;
-        var offset = 0L;
+        var reading = default(ClockReading);
         for (var round = 0; round < Rounds; round++)
         {
             var sent = Now;
@@ -31,9 +31,16 @@ public static class NodeClock
             if (received - sent >= quickest)
                 continue;
             quickest = received - sent;
-            offset = reply.NowNs - (sent + (quickest / 2));
+            var middle = sent + (quickest / 2);
+            reading = new ClockReading(middle, reply.NowNs - middle, (quickest + 1) / 2);
         }
 
-        return offset;
+        return reading;
     }
 }
+
+/// <summary>A comparison of another node's clock with this one's.</summary>
+/// <param name="AtNs">When, on this node's clock, ns.</param>
+/// <param name="OffsetNs">What to add to this node's clock to read the other one's, ns.</param>
+/// <param name="ErrorNs">The most that the offset is off, ns.</param>
+public readonly record struct ClockReading(long AtNs, long OffsetNs, long ErrorNs);

@@ -46,16 +46,26 @@ public sealed class LocalWorkers : IAsyncDisposable
     /// <param name="program">The program to run with the verb <c>worker</c>; null for <see cref="ThisProgram"/>.</param>
     /// <param name="cancellation">Gives up and ends those started.</param>
     /// <exception cref="IOException">A worker does not start; its own messages are on standard error.</exception>
+    public static Task<LocalWorkers> StartAsync(
+        int count, int? threads, long memory, IReadOnlyList<string>? program, CancellationToken cancellation) =>
+        StartAsync([.. Enumerable.Repeat(threads, count)], memory, program, cancellation);
+
+    /// <summary>Starts workers that differ in their threads, and waits until each one listens.</summary>
+    /// <param name="threads">CPU threads of each, 1 to <see cref="MaxWorkers"/> of them; null for the worker's own default.</param>
+    /// <param name="memory">What stages may take of each one's CPU memory, bytes.</param>
+    /// <param name="program">The program to run with the verb <c>worker</c>; null for <see cref="ThisProgram"/>.</param>
+    /// <param name="cancellation">Gives up and ends those started.</param>
+    /// <exception cref="IOException">A worker does not start; its own messages are on standard error.</exception>
     public static async Task<LocalWorkers> StartAsync(
-        int count, int? threads, long memory, IReadOnlyList<string>? program, CancellationToken cancellation)
+        IReadOnlyList<int?> threads, long memory, IReadOnlyList<string>? program, CancellationToken cancellation)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxWorkers);
+        ArgumentOutOfRangeException.ThrowIfLessThan(threads.Count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(threads.Count, MaxWorkers);
         var workers = new LocalWorkers();
         try
         {
-            var starting = Enumerable.Range(0, count)
-                .Select(index => workers.StartOneAsync($"worker-{index}", threads, memory, program ?? ThisProgram, cancellation))
+            var starting = threads
+                .Select((number, index) => workers.StartOneAsync($"worker-{index}", number, memory, program ?? ThisProgram, cancellation))
                 .ToArray();
             workers._workers.AddRange(await Task.WhenAll(starting));
             return workers;

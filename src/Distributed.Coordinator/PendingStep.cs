@@ -13,6 +13,12 @@ internal abstract class PendingStep(Step step)
     /// <summary>The step.</summary>
     public Step Step { get; } = step;
 
+    /// <summary>When it was asked for, on this node's clock, ns.</summary>
+    public long AskedNs { get; } = NodeClock.Now;
+
+    /// <summary>When it was handed to the transport, ns.</summary>
+    public long HandedNs { get; set; }
+
     /// <summary>The step has come through, or failed on a stage that goes on.</summary>
     public abstract void Completed(StepResult result);
 

@@ -6,6 +6,7 @@ using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Tracing;
 using Distributed.Coordinator.Weights;
 using Distributed.Core;
 using Grpc.Core;
@@ -39,7 +40,7 @@ public sealed class Pipeline : IAsyncDisposable
     private readonly TimeSpan _connectTimeout;
     private readonly LinkShape? _firstLink;
     private ForwardStream? _forward;
-    private long _returnClockOffsetNs;
+    private PeerClock? _returnClock;
 
     private Pipeline(Placement placement, long epoch, ClusterConfig config)
     {
@@ -65,6 +66,12 @@ public sealed class Pipeline : IAsyncDisposable
 
     /// <summary>Bytes of the model's files that had to be sent to workers while the stages loaded.</summary>
     public long BytesSent { get; private set; }
+
+    /// <summary>Keeps the moments of every step; null (the default) to ask the stages for none.</summary>
+    public StepRecorder? Recorder { get; set; }
+
+    /// <summary>The clocks of the workers, in the order of the stages.</summary>
+    public IReadOnlyList<PeerClock> Clocks => [.. Placement.Stages.Select(_workers.ClockOf)];
 
     /// <summary>Completes when the pipeline can no longer go on, with the reason.</summary>
     public Task<Failure> Failed => _failed.Task;
@@ -104,7 +111,8 @@ public sealed class Pipeline : IAsyncDisposable
     /// <param name="tokens">Token ids, slice after slice; at most the configured batch size.</param>
     /// <param name="cancellation">Stops waiting; the step itself goes on.</param>
     /// <returns>
-    /// The result; its timings have one entry per stage, and one more with the index <c>NumStages</c> for the way back here.
+    /// The result; its timings have one entry per stage, and one more with the index <c>NumStages</c> for the coordinator's part:
+    /// serialize is what the step waited here before its way to stage 0, wire the way back, deserialize from arrival to the caller.
     /// </returns>
     /// <exception cref="StageFailureException">The step failed, or the pipeline did.</exception>
     public async Task<StepResult> RunAsync(IReadOnlyList<Slice> slices, IReadOnlyList<int> tokens, CancellationToken cancellation)
@@ -115,7 +123,10 @@ public sealed class Pipeline : IAsyncDisposable
         var pending = new AwaitedStep(step);
         await SendAsync(pending, cancellation);
         var result = await WaitAsync(pending.Result, cancellation);
-        return result.Failure is null ? result : throw new StageFailureException(result.Failure);
+        if (result.Failure is not null)
+            throw new StageFailureException(result.Failure);
+        Received(pending, result);
+        return result;
     }
 
     /// <summary>Puts a step into the queue of stage 0, behind those sent before; waits while that is full.</summary>
@@ -125,8 +136,24 @@ public sealed class Pipeline : IAsyncDisposable
     /// </param>
     /// <param name="cancellation">Gives up before it is in the queue.</param>
     /// <exception cref="StageFailureException">The pipeline has failed.</exception>
-    internal ValueTask SendAsync(PendingStep pending, CancellationToken cancellation) =>
-        EnqueueAsync(new Order(pending, null), cancellation);
+    internal ValueTask SendAsync(PendingStep pending, CancellationToken cancellation)
+    {
+        (pending.Step.WantMoments, pending.Step.WantLayerMoments) = (Recorder is not null, Recorder?.Layers == true);
+        return EnqueueAsync(new Order(pending, null), cancellation);
+    }
+
+    /// <summary>
+    /// Takes down, when who asked for a step has its result, the coordinator's own part of it: what it waited before the way there,
+    /// and from the way back to here.
+    /// </summary>
+    internal void Received(PendingStep pending, StepResult result)
+    {
+        var received = NodeClock.Now;
+        var back = result.Timings[^1];
+        back.SerializeNs = pending.HandedNs - pending.AskedNs;
+        back.DeserializeNs = received - result.ArrivedNs;
+        Recorder?.Add(pending.Step.Slices, result, pending.AskedNs, pending.HandedNs, received);
+    }
 
     /// <summary>Frees the KV cache of sequences on every stage, behind the steps already sent.</summary>
     /// <exception cref="StageFailureException">The pipeline has failed.</exception>
@@ -222,14 +249,8 @@ public sealed class Pipeline : IAsyncDisposable
         };
         _forward = await ForwardStream.OpenAsync(Placement.Stages[0].Address, hello, Placement.Stages.Count, cancellation, _firstLink);
         _tasks.Add(SendAsync(_forward));
-        try
-        {
-            _returnClockOffsetNs = await NodeClock.OffsetToAsync(Placement.Stages[^1].Address, _workers.ClientOf(Placement.Stages[^1]), cancellation);
-        }
-        catch (RpcException error)
-        {
-            throw StageFailureException.From(error, FailureCode.HopLost, Placement.Stages[^1].Worker, Placement.Stages.Count - 1);
-        }
+        await _workers.OpenClocksAsync(cancellation);
+        _returnClock = _workers.ClockOf(Placement.Stages[^1]);
     }
 
     private async Task WatchAsync(StagePlacement stage, CancellationToken cancellation)
@@ -263,6 +284,7 @@ public sealed class Pipeline : IAsyncDisposable
                 {
                     pending.Step.Step_ = number++;
                     _steps[pending.Step.Step_] = pending;
+                    pending.HandedNs = NodeClock.Now;
                     await forward.SendAsync(pending.Step);
                 }
                 else
@@ -331,8 +353,8 @@ public sealed class Pipeline : IAsyncDisposable
         result.Timings.Add(new StageTiming
         {
             Stage = Placement.Stages.Count,
-            WireNs = Math.Max(0, result.ArrivedNs + _returnClockOffsetNs - result.SentNs),
-            DeserializeNs = NodeClock.Now - result.ArrivedNs,
+            WireNs = Math.Max(0, result.ArrivedNs + (_returnClock?.OffsetNs ?? 0) - result.SentNs),
+            Moments = Recorder is null ? null : new StageMoments { ArrivedNs = result.ArrivedNs, AcceptedNs = NodeClock.Now },
         });
         pending.Completed(result);
     }

@@ -30,6 +30,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     private static readonly TimeSpan ResumeInterval = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<string, GrpcChannel> _channels = [];
+    private readonly Dictionary<string, PeerClock> _clocks = [];
 
     /// <summary>A client to the worker of a stage.</summary>
     public StageService.StageServiceClient ClientOf(StagePlacement stage)
@@ -42,6 +43,28 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
             return new StageService.StageServiceClient(channel);
         }
     }
+
+    /// <summary>Compares the workers' clocks with this node's, now and from then on.</summary>
+    /// <exception cref="StageFailureException">A worker does not answer.</exception>
+    public Task OpenClocksAsync(CancellationToken cancellation) => Task.WhenAll(OnePerWorker().Select(async stage =>
+    {
+        try
+        {
+            var clock = await PeerClock.OpenAsync(stage.Address, ClientOf(stage), cancellation);
+            lock (_clocks)
+            {
+                _clocks[stage.Address.ToString()] = clock;
+            }
+        }
+        catch (RpcException error)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
+        }
+    }));
+
+    /// <summary>The clock of a stage's worker, once <see cref="OpenClocksAsync"/> has ended.</summary>
+    public PeerClock ClockOf(StagePlacement stage) => _clocks[stage.Address.ToString()];
 
     /// <summary>Loads one stage, and sends the worker what it lacks of the weights. A transfer that breaks is taken up again.</summary>
     /// <param name="request">The stage.</param>
@@ -172,6 +195,8 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (var clock in _clocks.Values)
+            clock.Dispose();
         foreach (var channel in _channels.Values)
             channel.Dispose();
     }

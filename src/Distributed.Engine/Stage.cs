@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Distributed.Core;
 using Distributed.Engine.KvCache;
@@ -81,12 +82,18 @@ public sealed class Stage : IDisposable
     /// <param name="result">
     /// Room for <see cref="ResultLength"/> values: logits [outputs, VocabSize] on the last stage, else hidden states [tokens, HiddenSize].
     /// </param>
+    /// <param name="layerMoments">
+    /// Gets, in ticks of <see cref="Stopwatch"/>, the moment when the first layer began and then the moment when each layer ended:
+    /// room for one more than the stage has layers. Empty to read no clock.
+    /// </param>
     /// <exception cref="InvalidInputException">The step breaks one of these rules; the error names it.</exception>
     /// <exception cref="KvFullException">The KV cache has too few free blocks.</exception>
     public void Forward(
         ReadOnlySpan<SequenceSlice> slices, ReadOnlySpan<int> tokens, ReadOnlySpan<int> outputs, ReadOnlySpan<float> hidden,
-        Span<float> result)
+        Span<float> result, Span<long> layerMoments = default)
     {
+        if (!layerMoments.IsEmpty && layerMoments.Length != Spec.NumLayers + 1)
+            throw Wrong("layer moments", layerMoments.Length, $"must have room for {Spec.NumLayers + 1}, or for none");
         CheckStep(slices, tokens, outputs, hidden.Length, result.Length);
         KvCache.Extend(slices, _work.Batch.Slices);
         _work.Batch.Set(tokens, outputs);
@@ -94,7 +101,9 @@ public sealed class Stage : IDisposable
             _model.Embed(_work);
         else
             _work.Backend.Upload(hidden, _work.Hidden, tokens.Length);
-        _model.RunLayers(_work);
+        if (!layerMoments.IsEmpty)
+            layerMoments[0] = Stopwatch.GetTimestamp();
+        _model.RunLayers(_work, layerMoments.IsEmpty ? [] : layerMoments[1..]);
         if (Spec.HasHead)
             _model.ComputeLogits(_work, result);
         else

@@ -18,8 +18,12 @@ public sealed record StageOutcome(Step? Step, StepResult? Result, Release? Relea
     /// <summary>Completes this stage's timing, the last in the list, as the frame goes to the transport.</summary>
     public void StampSerialized(IList<StageTiming> timings)
     {
-        if (timings.Count > 0)
-            timings[^1].SerializeNs = NodeClock.Now - ComputedNs;
+        if (timings.Count == 0)
+            return;
+        var handed = NodeClock.Now;
+        timings[^1].SerializeNs = handed - ComputedNs;
+        if (timings[^1].Moments is { } moments)
+            moments.HandedNs = handed;
     }
 
     /// <summary>Gives the buffer back once the frame is sent.</summary>

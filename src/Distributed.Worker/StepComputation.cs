@@ -18,6 +18,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private readonly Sampler _sampler = new();
     private readonly int _hiddenSize = stage.Config.HiddenSize;
     private readonly int _vocabSize = stage.Config.VocabSize;
+    private readonly long[] _layerMoments = new long[stage.Spec.NumLayers + 1];
+
     /// <summary>Carries out an order. A step that fails gives a result that says so; the stage goes on.</summary>
     public StageOutcome Run(StageOrder order)
     {
@@ -37,6 +39,17 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             DeserializeNs = order.AcceptedNs - step.ArrivedNs,
             QueueNs = started - order.AcceptedNs,
         };
+        if (step.WantMoments)
+        {
+            timing.Moments = new StageMoments
+            {
+                ArrivedNs = step.ArrivedNs,
+                AcceptedNs = order.AcceptedNs,
+                StartedNs = started,
+                Bytes = step.ReceivedHidden.Length,
+            };
+        }
+
         try
         {
             Check(step);
@@ -68,7 +81,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         var buffer = ArrayPool<byte>.Shared.Rent(bytes);
         try
         {
-            Forward(step, [], HiddenStateCodec.AsFloats(buffer.AsSpan(0, bytes)));
+            Forward(step, timing, [], HiddenStateCodec.AsFloats(buffer.AsSpan(0, bytes)));
         }
         catch
         {
@@ -76,11 +89,17 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             throw;
         }
 
-        var computed = NodeClock.Now;
-        timing.ComputeNs = computed - started;
+        var computed = Computed(timing, started);
         if (identity.Wire != WireType.F32)
             (buffer, bytes) = Encode(buffer, bytes, step.Tokens.Count);
-        var onward = new Step { Epoch = step.Epoch, Step_ = step.Step_, Hidden = HiddenStateCodec.Wrap(buffer, bytes) };
+        var onward = new Step
+        {
+            Epoch = step.Epoch,
+            Step_ = step.Step_,
+            Hidden = HiddenStateCodec.Wrap(buffer, bytes),
+            WantMoments = step.WantMoments,
+            WantLayerMoments = step.WantLayerMoments,
+        };
         onward.Slices.Add(step.Slices);
         onward.Tokens.Add(step.Tokens);
         onward.Timings.Add(step.Timings);
@@ -104,7 +123,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, checked(outputs.Length * _vocabSize)));
         try
         {
-            Forward(step, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
+            Forward(step, timing, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
             var result = new StepResult { Step = step.Step_ };
             Draw(step, logits, result);
             return Result(result, step, timing, started);
@@ -115,26 +134,30 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         }
     }
 
-    private void Forward(Step step, int[] outputs, Span<float> output)
+    private void Forward(Step step, StageTiming timing, int[] outputs, Span<float> output)
     {
+        var layers = step.WantLayerMoments && timing.Moments is not null ? _layerMoments : [];
         var slices = step.Slices.Select(slice => new SequenceSlice(slice.Sequence, slice.Start, slice.Count)).ToArray();
         if (identity.Stage == 0 || identity.Wire == WireType.F32)
         {
-            stage.Forward(slices, [.. step.Tokens], outputs, HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span), output);
-            return;
+            stage.Forward(slices, [.. step.Tokens], outputs, HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span), output, layers);
+        }
+        else
+        {
+            var count = step.Tokens.Count * _hiddenSize;
+            var values = ArrayPool<float>.Shared.Rent(count);
+            try
+            {
+                HiddenStateCodec.Decode(identity.Wire, step.ReceivedHidden.Span, values);
+                stage.Forward(slices, [.. step.Tokens], outputs, values.AsSpan(0, count), output, layers);
+            }
+            finally
+            {
+                ArrayPool<float>.Shared.Return(values);
+            }
         }
 
-        var count = step.Tokens.Count * _hiddenSize;
-        var values = ArrayPool<float>.Shared.Rent(count);
-        try
-        {
-            HiddenStateCodec.Decode(identity.Wire, step.ReceivedHidden.Span, values);
-            stage.Forward(slices, [.. step.Tokens], outputs, values.AsSpan(0, count), output);
-        }
-        finally
-        {
-            ArrayPool<float>.Shared.Return(values);
-        }
+        timing.Moments?.LayersNs.Add(layers.Select(NodeClock.FromTicks));
     }
 
     // The tokens whose logits are needed, as indices into the step: all of a slice, or its last.
@@ -192,11 +215,19 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
 
     private static StageOutcome Result(StepResult result, Step step, StageTiming timing, long started)
     {
-        var computed = NodeClock.Now;
-        timing.ComputeNs = computed - started;
+        var computed = Computed(timing, started);
         result.Timings.Add(step.Timings);
         result.Timings.Add(timing);
         return new StageOutcome(null, result, null, computed);
+    }
+
+    private static long Computed(StageTiming timing, long started)
+    {
+        var computed = NodeClock.Now;
+        timing.ComputeNs = computed - started;
+        if (timing.Moments is { } moments)
+            moments.ComputedNs = computed;
+        return computed;
     }
 
     private void Check(Step step)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Distributed.Core;
 using Distributed.Cpu;
 using Distributed.Engine.KvCache;
@@ -100,6 +101,23 @@ public sealed class StageTests : IDisposable
         stage.Forward([new(1, 0, 50)], tokens, [0, 49], [], some);
         Assert.Equal([.. all[..vocabulary], .. all[^vocabulary..]], some);
         stage.Forward([new(1, 0, 50)], tokens, [], [], []);
+    }
+
+    [Fact]
+    public void Moments_of_layers_are_given_on_request_and_change_no_bit()
+    {
+        using var stage = Load(Spec(0, 8));
+        var expected = Logits(stage, 1, 0, 5, 6, 7);
+        var logits = new float[_model.Config.VocabSize];
+        var moments = new long[9];
+        var before = Stopwatch.GetTimestamp();
+        stage.Forward([new(2, 0, 3)], [5, 6, 7], [2], [], logits, moments);
+        var after = Stopwatch.GetTimestamp();
+        Assert.Equal(expected, logits);
+        long[] all = [before, .. moments, after];
+        Assert.All(all.Zip(all.Skip(1)), pair => Assert.True(pair.First < pair.Second));
+        var error = Assert.Throws<InvalidInputException>(() => stage.Forward([new(2, 3, 1)], [5], [0], [], logits, new long[8]));
+        Assert.Equal("layer moments is 8: must have room for 9, or for none", error.Message);
     }
 
     [Fact]

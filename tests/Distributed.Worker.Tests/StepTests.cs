@@ -24,6 +24,31 @@ public class StepTests
     }
 
     [Fact]
+    public async Task Step_that_wants_moments_gets_them_in_order_and_they_agree_with_the_times()
+    {
+        await using var stage = await OpenStage.StartAsync();
+        var step = Step(0, sequence: 5, start: 0, [1, 2, 3]);
+        (step.WantMoments, step.WantLayerMoments) = (true, true);
+
+        var timing = Assert.Single((await stage.RunAsync(step)).Timings);
+
+        var moments = timing.Moments;
+        long[] layers = [.. moments.LayersNs];
+        Assert.Equal(9, layers.Length);
+        long[] all = [moments.ArrivedNs, moments.AcceptedNs, moments.StartedNs, .. layers, moments.ComputedNs, moments.HandedNs];
+        Assert.Equal(all.Order(), all);
+        Assert.Equal(timing.DeserializeNs, moments.AcceptedNs - moments.ArrivedNs);
+        Assert.Equal(timing.QueueNs, moments.StartedNs - moments.AcceptedNs);
+        Assert.Equal(timing.ComputeNs, moments.ComputedNs - moments.StartedNs);
+        Assert.Equal(timing.SerializeNs, moments.HandedNs - moments.ComputedNs);
+
+        step = Step(1, sequence: 5, start: 3, [4]);
+        step.WantMoments = true;
+        Assert.Empty((await stage.RunAsync(step)).Timings[0].Moments.LayersNs);
+        Assert.Null((await stage.RunAsync(Step(2, sequence: 5, start: 4, [4]))).Timings[0].Moments);
+    }
+
+    [Fact]
     public async Task Report_has_the_tokens_blocks_and_bytes_of_each_sequence_and_release_frees_them()
     {
         await using var stage = await OpenStage.StartAsync();

@@ -8,9 +8,11 @@ internal static class AnswerPrinter
     /// <summary>Prints to the end of the answer, and ends the line.</summary>
     /// <param name="writer">Where.</param>
     /// <param name="generation">Begins now.</param>
+    /// <param name="printed">Told of each token once its text is out; null for nobody.</param>
     /// <param name="cancellation">Ends the answer.</param>
     /// <returns>The text.</returns>
-    public static async Task<string> PrintAsync(TextWriter writer, TextGeneration generation, CancellationToken cancellation)
+    public static async Task<string> PrintAsync(
+        TextWriter writer, TextGeneration generation, Action<GeneratedToken>? printed, CancellationToken cancellation)
     {
         var answer = new StringWriter();
         var begun = false;
@@ -21,6 +23,7 @@ internal static class AnswerPrinter
                 begun = true;
                 writer.Write(piece.Text);
                 answer.Write(piece.Text);
+                printed?.Invoke(piece.Token);
             }
 
             return answer.ToString();

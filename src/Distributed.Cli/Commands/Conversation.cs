@@ -90,7 +90,9 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
             Session = session,
         };
         var generation = coordinator.Generate(request, Stop, cancellation);
-        var answer = await AnswerPrinter.PrintAsync(terminal.Out, generation, cancellation);
+        var recorder = coordinator.Pipeline.Recorder;
+        var answer = await AnswerPrinter.PrintAsync(
+            terminal.Out, generation, recorder is null ? null : token => recorder.TokenOut(token.Step.Number), cancellation);
         _messages.Add(new ChatMessage("assistant", answer));
         if (generation.FinishReason == FinishReason.Length && generation.Statistics.GeneratedTokens != MaxTokens)
             terminal.Error.WriteLine($"warning: the context of {coordinator.Context} tokens is full");

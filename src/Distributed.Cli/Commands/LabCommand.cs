@@ -11,5 +11,6 @@ internal sealed class LabCommand : Command
     {
         Add(new LabLinksCommand(terminal));
         Add(new LabPlanCommand(terminal));
+        Add(new LabSplitCommand(terminal));
     }
 }

@@ -26,6 +26,7 @@ internal sealed class RunCommand : Command
         Add(_prompt);
         ClusterFlags.AddTo(this, CommonOptions.Workers);
         SamplingFlags.AddTo(this);
+        TraceFlags.AddTo(this);
         Add(_system);
         Add(_raw);
         _system.NotBeside(_raw, ", which uses no chat template");
@@ -38,12 +39,14 @@ internal sealed class RunCommand : Command
         var raw = flags.GetValue(_raw);
         if (!raw)
             CheckTemplate(config.Model);
+        using var trace = TraceFlags.Open(flags);
         var prompt = flags.GetValue(_prompt) ?? (_terminal.IsInputInteractive ? null : await ReadPromptAsync(cancellation));
 
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var coordinator = await LoadingBars.ShowAsync(
             _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
         PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+        coordinator.Pipeline.Recorder = trace?.Recorder;
 
         var conversation = new Conversation(_terminal, coordinator)
         {
@@ -53,10 +56,20 @@ internal sealed class RunCommand : Command
             MaxTokens = flags.GetValue(SamplingFlags.MaxTokens),
             Stop = flags.GetValue(SamplingFlags.Stop) ?? [],
         };
-        if (prompt is null)
-            await conversation.ChatAsync(cancellation);
-        else
-            await conversation.AnswerAsync(prompt, cancellation);
+        try
+        {
+            if (prompt is null)
+                await conversation.ChatAsync(cancellation);
+            else
+                await conversation.AnswerAsync(prompt, cancellation);
+        }
+        finally
+        {
+            // What an interrupted or failed answer has left is what one wants to look at.
+            if (trace is not null)
+                await trace.WriteAsync(coordinator, _terminal);
+        }
+
         return ExitCode.Done;
     }
 

@@ -1,3 +1,4 @@
+using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 
 namespace Distributed.Coordinator.Planning;
@@ -27,10 +28,10 @@ public sealed class PlacementCosts
     private readonly ModelConfig _model;
     private readonly IReadOnlyList<CostedStage> _stages;
     private readonly LinkTable _links;
-    private readonly int _chunk;
+    private readonly int _maxTokens;
 
-    internal PlacementCosts(ModelConfig model, IReadOnlyList<CostedStage> stages, LinkTable links, int chunk) =>
-        (_model, _stages, _links, _chunk) = (model, stages, links, chunk);
+    internal PlacementCosts(ModelConfig model, IReadOnlyList<CostedStage> stages, LinkTable links, int maxTokens) =>
+        (_model, _stages, _links, _maxTokens) = (model, stages, links, maxTokens);
 
     /// <summary>The next token of some sequences.</summary>
     /// <param name="keys">Keys that each sees, on average.</param>
@@ -55,9 +56,10 @@ public sealed class PlacementCosts
         var (stages, hops) = (new double[_stages.Count], new double[_stages.Count + 1]);
         var free = new double[_stages.Count];
         var done = 0.0;
-        for (var at = start; at < end; at += _chunk)
+        var chunk = BatchFormation.ChunkFor(end - start, _stages.Count, _maxTokens);
+        for (var at = start; at < end; at += chunk)
         {
-            var tokens = Math.Min(_chunk, end - at);
+            var tokens = Math.Min(chunk, end - at);
             var step = StepShape.Prefill(at, tokens, at + tokens == end);
             var arrived = 0.0;
             for (var i = 0; i < stages.Length; i++)

@@ -10,9 +10,9 @@ public sealed record StageStatistics(int Stage, double QueueMs, double ComputeMs
 
 /// <summary>What the way into a stage cost a generated token, on average, in ms.</summary>
 /// <param name="Index">The stage it leads to; the number of stages for the way back to the coordinator.</param>
-/// <param name="SerializeMs">At the sender: hidden state to frame.</param>
+/// <param name="SerializeMs">At the sender: hidden state to frame; at the coordinator, from asking for the step to sending it.</param>
 /// <param name="WireMs">From the sender's transport to complete arrival.</param>
-/// <param name="DeserializeMs">At the receiver: frame to hidden state.</param>
+/// <param name="DeserializeMs">At the receiver: frame to hidden state; at the coordinator, until the caller has the result.</param>
 public sealed record HopStatistics(int Index, double SerializeMs, double WireMs, double DeserializeMs)
 {
     /// <summary>All three together.</summary>
@@ -86,7 +86,12 @@ public sealed class GenerationStatistics
             _wire[stage] += Milliseconds(timing.WireNs);
             _deserialize[stage] += Milliseconds(timing.DeserializeNs);
             if (stage == _compute.Length)
+            {
+                // What the coordinator spent before sending belongs to the way to stage 0.
+                _serialize[0] += Milliseconds(timing.SerializeNs);
                 continue;
+            }
+
             _queue[stage] += Milliseconds(timing.QueueNs);
             _compute[stage] += Milliseconds(timing.ComputeNs);
             _serialize[stage + 1] += Milliseconds(timing.SerializeNs);

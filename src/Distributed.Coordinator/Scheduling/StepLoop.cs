@@ -179,6 +179,7 @@ internal sealed class StepLoop : IAsyncDisposable
 
     private void Land(Flight flight, StepResult result)
     {
+        _pipeline.Received(flight, result);
         if (flight.Step.Tokens.Count == flight.Parts.Count)
             _balance.Add(result.Timings, flight.Time);
         var step = new SharedStep(result.Step, flight.Parts.Count, flight.Step.Tokens.Count, result.Timings);

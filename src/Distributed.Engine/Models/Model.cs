@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Distributed.Engine.Layers;
 
 namespace Distributed.Engine.Models;
@@ -11,6 +12,7 @@ internal sealed class Model
     private readonly Embedding? _embedding;
     private readonly RotaryAngles[] _angles;
     private readonly Layer[] _layers;
+    private readonly int[] _layerEnds;
     private readonly LmHead? _head;
 
     /// <param name="weights">The stage's weights.</param>
@@ -24,7 +26,9 @@ internal sealed class Model
         var spec = weights.Spec;
         _embedding = spec.HasEmbedding ? embedding() : null;
         _angles = angles;
-        _layers = [.. Enumerable.Range(spec.FirstLayer, spec.NumLayers).SelectMany(layer)];
+        var layers = Enumerable.Range(spec.FirstLayer, spec.NumLayers).Select(layer).ToList();
+        _layers = [.. layers.SelectMany(parts => parts)];
+        _layerEnds = [.. layers.Select((_, last) => layers.Take(last + 1).Sum(parts => parts.Length))];
         _head = spec.HasHead ? head() : null;
     }
 
@@ -32,14 +36,30 @@ internal sealed class Model
     public void Embed(Workspace work) => _embedding!.Forward(work);
 
     /// <summary>Runs the stage's layers over the hidden states of the batch.</summary>
-    public void RunLayers(Workspace work)
+    /// <param name="work">The batch and its buffers.</param>
+    /// <param name="ends">
+    /// Gets the moment when each layer ended, in ticks of <see cref="Stopwatch"/>; empty to read no clock.
+    /// </param>
+    public void RunLayers(Workspace work, Span<long> ends)
     {
         if (_layers.Length == 0)
             return;
         foreach (var angles in _angles)
             angles.Upload(work);
-        foreach (var layer in _layers)
-            layer.Forward(work);
+        if (ends.IsEmpty)
+        {
+            foreach (var layer in _layers)
+                layer.Forward(work);
+            return;
+        }
+
+        var part = 0;
+        for (var layer = 0; layer < ends.Length; layer++)
+        {
+            for (; part < _layerEnds[layer]; part++)
+                _layers[part].Forward(work);
+            ends[layer] = Stopwatch.GetTimestamp();
+        }
     }
 
     /// <summary>Computes the logits of the batch's outputs, [outputs, VocabSize]; on the last stage only.</summary>

@@ -1,0 +1,139 @@
+using System.CommandLine;
+using Distributed.Cli.Lab;
+using Distributed.Cluster.Config;
+using Distributed.Core;
+
+namespace Distributed.Cli.Commands;
+
+/// <summary>The flags of <c>lab split</c>.</summary>
+internal static class LabSplitFlags
+{
+    private const int MaxTokens = 1 << 20;
+    private const int DefaultPrefill = 512;
+    private const int DefaultDecode = 32;
+    private const int DefaultRepeats = 5;
+    private const int DefaultSeed = 1;
+
+    /// <summary>The folder for the results; null for one named after the time.</summary>
+    public static Option<string?> Out { get; } =
+        Flag.Text("--out", "DIR", "A new folder for the results (default lab-split-DATE-TIME below the current one)");
+
+    private static readonly Option<string?> A = Flag.Text("--a", "WORKER[/DEVICE]", "The device that takes the first layers, of the cluster file");
+
+    private static readonly Option<string?> B = Flag.Text("--b", "WORKER[/DEVICE]", "The device that takes the rest");
+
+    private static readonly Option<int[]?> Threads = Flag.Wholes(
+        "--threads", "Threads of the two workers started here, one number for both or two (default half of the cores each)", 1,
+        CommonOptions.MaxThreads, "-t");
+
+    private static readonly Option<int?> Prefill = Flag.Whole(
+        "--prefill", $"Tokens of the prompt (default {DefaultPrefill}, or what the context leaves)", 1, MaxTokens, "-p");
+
+    private static readonly Option<int?> Decode =
+        Flag.Whole("--decode", $"Tokens of the answer (default {DefaultDecode})", 1, MaxTokens, "-n");
+
+    private static readonly Option<int?> Batch = Flag.Whole(
+        "--batch", $"The most tokens in a step (default {DefaultBatch})", 1, StageSpec.LargestBatch, "-b");
+
+    private static readonly Option<int?> Step = Flag.Whole("--step", "Split at every so many layers (default 1)", 1, 1024);
+
+    private static readonly Option<int?> Repeat =
+        Flag.Whole("--repeat", $"Measurements of each split (default {DefaultRepeats})", 1, 1000, "-r");
+
+    private static readonly Option<int?> Seed =
+        Flag.Whole("--seed", $"The same seed gives the same order, tokens and random weights (default {DefaultSeed})", 0, int.MaxValue);
+
+    static LabSplitFlags()
+    {
+        Threads.NotBeside(CommonOptions.Cluster, ", whose workers run already");
+        Threads.Validators.Add(flags =>
+        {
+            if (!flags.Implicit && flags.Tokens.Count > 0 && flags.Tokens[0].Value.Count(letter => letter == ',') > 1)
+                flags.AddError(new InputError(Threads.Name, flags.Tokens[0].Value, "must be one number or two, separated by a comma").ToString());
+        });
+        foreach (var device in (Option[])[A, B])
+            device.Validators.Add(flags =>
+            {
+                if (!flags.Implicit && flags.GetResult(CommonOptions.Cluster) is null)
+                    flags.AddError($"{device.Name}: needs {CommonOptions.Cluster.Name}");
+            });
+    }
+
+    private static int DefaultBatch { get; } = new ClusterConfig { Model = "" }.MaxBatchTokens;
+
+    /// <summary>Adds the flags to the verb.</summary>
+    public static void AddTo(Command verb)
+    {
+        foreach (var option in (Option[])
+            [
+                CommonOptions.Model, BenchFlags.Synthetic, CommonOptions.Cluster, A, B, Threads, Prefill, Decode, Batch, Step, Repeat, Seed,
+                Out, CommonOptions.KvType, CommonOptions.Json, CommonOptions.LogLevel,
+            ])
+            verb.Options.Add(option);
+    }
+
+    /// <summary>The seed.</summary>
+    public static int ReadSeed(ParseResult flags) => flags.GetValue(Seed) ?? DefaultSeed;
+
+    /// <summary>What to measure on a model.</summary>
+    /// <exception cref="InvalidInputException">It does not go with the model.</exception>
+    public static SplitOptions Read(ParseResult flags, ModelConfig model)
+    {
+        var errors = new List<InputError>();
+        var decode = flags.GetValue(Decode) ?? Math.Min(DefaultDecode, Math.Max(1, model.ContextLength / 4));
+        var prefill = flags.GetValue(Prefill) ?? Math.Clamp(model.ContextLength - decode, 1, DefaultPrefill);
+        if (prefill + decode > model.ContextLength)
+        {
+            var (key, value, other) = prefill >= model.ContextLength || flags.GetValue(Decode) is null
+                ? (Prefill.Name, prefill, $"{Decode.Name} {decode}")
+                : (Decode.Name, decode, $"{Prefill.Name} {prefill}");
+            errors.Add(new InputError(key, $"{value}", $"must fit the context of {model.ContextLength} tokens together with {other}"));
+        }
+
+        if (flags.GetValue(Step) is { } step && step > model.NumLayers)
+            errors.Add(new InputError(Step.Name, $"{step}", $"must be at most {model.NumLayers}, the layers of {model.Name}"));
+        var kvType = flags.GetValue(CommonOptions.KvType) ?? KvType.F16;
+        if (kvType.Error(model.HeadDim) is { } error)
+            errors.Add(error with { Key = CommonOptions.KvType.Name });
+        return errors.Count > 0
+            ? throw new InvalidInputException(errors)
+            : new SplitOptions(
+                prefill, decode, Math.Min(flags.GetValue(Batch) ?? DefaultBatch, prefill), flags.GetValue(Step) ?? 1,
+                flags.GetValue(Repeat) ?? DefaultRepeats, ReadSeed(flags), kvType);
+    }
+
+    /// <summary>Which two devices.</summary>
+    /// <param name="flags">The flags.</param>
+    /// <param name="cluster">The cluster file; null for worker processes started here.</param>
+    /// <exception cref="InvalidInputException">The cluster has no such workers.</exception>
+    public static SplitTargetFlags ReadTarget(ParseResult flags, ClusterConfig? cluster)
+    {
+        if (cluster is null)
+        {
+            int[] threads = flags.GetResult(Threads) is null ? [Math.Max(1, Environment.ProcessorCount / 2)] : flags.GetValue(Threads)!;
+            return new SplitTargetFlags(null, null, null, threads[0], threads[^1]);
+        }
+
+        var errors = new List<InputError>();
+        var (a, b) = (Find(A, flags, cluster, errors), Find(B, flags, cluster, errors));
+        return errors.Count > 0 ? throw new InvalidInputException(errors) : new SplitTargetFlags(cluster, a, b, 0, 0);
+    }
+
+    private static ChosenDevice? Find(Option<string?> option, ParseResult flags, ClusterConfig cluster, List<InputError> errors)
+    {
+        var text = flags.GetValue(option);
+        var names = string.Join(", ", cluster.Workers.Select(worker => worker.Name));
+        if (text is null)
+        {
+            errors.Add(new InputError(option.Name, null, $"is missing: the cluster has {names}"));
+            return null;
+        }
+
+        var slash = text.IndexOf('/');
+        var (name, device) = slash < 0 ? (text, null) : (text[..slash], text[(slash + 1)..]);
+        if (cluster.Workers.FirstOrDefault(worker => worker.Name == name) is { } worker)
+            return new ChosenDevice(option.Name, text, worker, device);
+        errors.Add(new InputError(option.Name, text, $"must be a worker of the cluster, WORKER or WORKER/DEVICE; it has {names}"));
+        return null;
+    }
+}
