@@ -6,14 +6,13 @@ public class UsageTests
 {
     [Theory]
     [InlineData("a verb is missing")]
-    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, inspect, tokenize, logits, quantize, perplexity, bench", "sing")]
+    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, status, inspect, tokenize, logits, quantize, perplexity, bench, lab", "sing")]
     [InlineData("--nope: run has no such flag", "run", "--nope", "Hello!")]
     [InlineData("-x: run has no such flag", "run", "-x")]
     [InlineData("there: one word too many; a text of several words goes in quotes", "run", "Hello", "there")]
     [InlineData("--link is delay=1ms: this flag is not in this version", "run", "--link", "delay=1ms")]
     [InlineData("--wire is q8_0: is not in this version, only f32 is", "serve", "--wire", "q8_0")]
     [InlineData("--device is cuda:0: is not in this version, only cpu is", "plan", "--device", "cuda:0")]
-    [InlineData("--data is /tmp: this flag is not in this version", "worker", "--data", "/tmp")]
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
     [InlineData("--listen is here: " + NodeAddress.Rule, "worker", "--listen", "here")]
@@ -55,7 +54,8 @@ public class UsageTests
         Assert.Equal("", result.Error);
         var verbs = result.Out[result.Out.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n')
             .Where(line => line.StartsWith("  ", StringComparison.Ordinal)).Select(line => line.Trim().Split(' ')[0]);
-        Assert.Equal(["run", "serve", "worker", "plan", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench"], verbs);
+        Assert.Equal(
+            ["run", "serve", "worker", "plan", "status", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab"], verbs);
     }
 
     [Fact]

@@ -69,6 +69,6 @@ internal sealed class LabPlanCommand : Command
         _terminal.OutConsole.Write(PlanLabTable.OfErrors(rows));
         return ExitCode.Done;
 
-        int[] Values(Option<int[]?> option, int[] otherwise) => flags.GetValue(option) ?? otherwise;
+        int[] Values(Option<int[]?> option, int[] otherwise) => flags.GetResult(option) is null ? otherwise : flags.GetValue(option)!;
     }
 }
