@@ -23,6 +23,24 @@ public static class ProductTimes
         return a.SecondsPerByte + ((b.SecondsPerByte - a.SecondsPerByte) * (tokens - a.Tokens) / (b.Tokens - a.Tokens));
     }
 
+    /// <summary>How many times what the rows of all other figures cost rows of a length cost with one token.</summary>
+    /// <param name="profile">The format's figures.</param>
+    /// <param name="columns">Values per row; between two points by the inverse of the length, as what is done once for each row; 1 for longer ones.</param>
+    public static double OfColumns(TypeProfile profile, double columns)
+    {
+        var points = profile.ByColumns;
+        if (points.FirstOrDefault(point => point.Columns == profile.ByTokens[0].Columns) is not { } other)
+            return 1;
+        if (columns >= other.Columns || points.Count == 1)
+            return 1;
+        var next = 1;
+        while (next < points.Count - 1 && columns > points[next].Columns)
+            next++;
+        var (a, b) = (points[next - 1], points[next]);
+        var part = ((1 / Math.Max(columns, a.Columns)) - (1.0 / b.Columns)) / ((1.0 / a.Columns) - (1.0 / b.Columns));
+        return Math.Max(1, (b.SecondsPerByte + ((a.SecondsPerByte - b.SecondsPerByte) * part)) / other.SecondsPerByte);
+    }
+
     /// <summary>Seconds for each byte with one token, where so many bytes are read again and again.</summary>
     /// <param name="profile">The format's figures; at least one.</param>
     /// <param name="bytes">Bytes; between two points by their logarithm.</param>

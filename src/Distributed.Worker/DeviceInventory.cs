@@ -72,7 +72,7 @@ public sealed class DeviceInventory
         options.Memory.TryGetValue(name, out var limit) ? limit : HostMachine.UsableMemory(),
         options.Threads,
         () => new CpuBackend(options.Threads),
-        $"{Processor.Instructions} {CodeOf(typeof(Backend))} {CodeOf(typeof(CpuBackend))} {CodeOf(typeof(Stage))}");
+        $"{Processor.Instructions} {CodeOf(typeof(Backend))} {CodeOf(typeof(CpuBackend))} {CodeOf(typeof(Stage))} {CodeOf(typeof(DeviceInventory))}");
 
     // Each build has an id of its own, the same for the same code.
     private static Guid CodeOf(Type type) => type.Module.ModuleVersionId;

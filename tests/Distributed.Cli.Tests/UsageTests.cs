@@ -8,7 +8,7 @@ public class UsageTests
 {
     [Theory]
     [InlineData("a verb is missing")]
-    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, inspect, tokenize, logits, quantize, perplexity, bench, lab", "sing")]
+    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, status, inspect, tokenize, logits, quantize, perplexity, bench, lab", "sing")]
     [InlineData("--nope: run has no such flag", "run", "--nope", "Hello!")]
     [InlineData("-x: run has no such flag", "run", "-x")]
     [InlineData("there: one word too many; a text of several words goes in quotes", "run", "Hello", "there")]
@@ -58,7 +58,8 @@ public class UsageTests
         Assert.Equal("", result.Error);
         var verbs = result.Out[result.Out.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n')
             .Where(line => line.StartsWith("  ", StringComparison.Ordinal)).Select(line => line.Trim().Split(' ')[0]);
-        Assert.Equal(["run", "serve", "worker", "plan", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab"], verbs);
+        Assert.Equal(
+            ["run", "serve", "worker", "plan", "status", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab"], verbs);
     }
 
     [Fact]

@@ -49,20 +49,22 @@ internal sealed class DeviceCosts(ModelConfig model, ModelUnits units, DevicePro
     private double ProductSeconds(UnitWeights weights, int tokens)
     {
         if (!weights.IsExperts || model.Experts is not { } experts)
-            return weights.Bytes * PerByte(weights.Type, tokens);
+            return weights.Bytes * PerByte(weights, tokens);
         // Tokens that choose at random leave out an expert each with this chance; those that are read share the tokens.
         var used = (double)experts.PerToken / experts.Count;
         var read = 1 - Math.Pow(1 - used, tokens);
-        return weights.Bytes * read * PerByte(weights.Type, tokens * used / read);
+        return weights.Bytes * read * PerByte(weights, tokens * used / read);
     }
 
     // A model that a cache holds is read from there with every token.
-    private double PerByte(string type, double tokens)
+    private double PerByte(UnitWeights weights, double tokens)
     {
-        var profile = _types[type];
+        var profile = _types[weights.Type];
         var fromMemory = ProductTimes.OfTokens(profile, 1);
         return Math.Max(
-            ProductTimes.OfTokens(profile, tokens) - fromMemory + ProductTimes.Cached(profile, units.Bytes), fromMemory * 0.01);
+            ProductTimes.OfTokens(profile, tokens) - fromMemory
+                + (ProductTimes.Cached(profile, units.Bytes) * ProductTimes.OfColumns(profile, weights.Columns)),
+            fromMemory * 0.01);
     }
 
     private double AttentionSeconds(StepShape step)

@@ -19,9 +19,9 @@ internal sealed class MeasuredPlan(
 {
     // Each alternative is a search of its own.
     private const int MostAlternatives = 16;
-    private const long StepsOfAlternatives = 40_000;
+    private const long StepsOfAlternatives = 15_000;
     private const int Width = 32;
-    private const int WidthOfAlternatives = 4;
+    private const int WidthOfAlternatives = 3;
 
     // Devices as good as each other: to swap them is no other plan.
     private const double Alike = 0.01;

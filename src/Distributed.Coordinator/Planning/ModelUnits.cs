@@ -6,7 +6,8 @@ namespace Distributed.Coordinator.Planning;
 /// <param name="Type">The format's name.</param>
 /// <param name="Bytes">Their bytes.</param>
 /// <param name="IsExperts">Of a mixture of experts: each token goes to few of them.</param>
-public sealed record UnitWeights(string Type, double Bytes, bool IsExperts = false);
+/// <param name="Columns">Values per row.</param>
+public sealed record UnitWeights(string Type, double Bytes, bool IsExperts = false, double Columns = double.PositiveInfinity);
 
 /// <summary>
 /// A model as the planner sees it: a row of units that stages take contiguous runs of. The first is the embedding, the last is the
@@ -37,7 +38,8 @@ public sealed record ModelUnits(IReadOnlyList<IReadOnlyList<UnitWeights>> Units)
     [
         .. StageTensors.For(model, first, end, hasEmbedding: false, hasHead: role == TensorRole.Output)
             .Where(entry => entry.Role == role && entry.Tensor.Rows > 1)
-            .GroupBy(entry => (entry.Tensor.Type.Name, IsExperts: entry.Tensor.Name.Contains("_exps.", StringComparison.Ordinal)))
-            .Select(group => new UnitWeights(group.Key.Name, group.Sum(entry => (double)entry.Tensor.Bytes), group.Key.IsExperts)),
+            .GroupBy(entry => (entry.Tensor.Type.Name, entry.Tensor.Columns, IsExperts: entry.Tensor.Name.Contains("_exps.", StringComparison.Ordinal)))
+            .Select(group => new UnitWeights(
+                group.Key.Name, group.Sum(entry => (double)entry.Tensor.Bytes), group.Key.IsExperts, group.Key.Columns)),
     ];
 }

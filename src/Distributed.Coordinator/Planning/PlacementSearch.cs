@@ -19,10 +19,10 @@ internal sealed record SearchResult(IReadOnlyList<LayerShare>? Shares, double Co
 internal sealed class PlacementSearch
 {
     /// <summary>The most devices.</summary>
-    public const int MaxDevices = 64;
+    public const int MaxDevices = 56;
 
     /// <summary>Steps of an exact search: a second or less.</summary>
-    public const long DefaultSteps = 1_000_000;
+    public const long DefaultSteps = 500_000;
 
     private const int DefaultWidth = 32;
     private const double Epsilon = 1e-12;
@@ -115,10 +115,10 @@ internal sealed class PlacementSearch
     // False when it gave up.
     private bool Run(int width, long steps)
     {
-        var open = new Dictionary<(ulong, int), List<Label>>[_problem.Units];
+        var open = new Dictionary<ulong, List<Label>>[_problem.Units];
         for (var unit = 0; unit < open.Length; unit++)
             open[unit] = [];
-        open[0][(0, -1)] = [new Label { Last = -1, Loads = new double[_machines] }];
+        open[0][0] = [new Label { Last = -1, Loads = new double[_machines] }];
         for (var unit = 0; unit < open.Length; unit++)
         {
             var labels = open[unit].Values.SelectMany(list => list).Where(label => !label.Dropped && label.Bound < _bestCost - Epsilon);
@@ -144,7 +144,7 @@ internal sealed class PlacementSearch
         return true;
     }
 
-    private void Extend(Label label, int unit, Dictionary<(ulong, int), List<Label>>[] open)
+    private void Extend(Label label, int unit, Dictionary<ulong, List<Label>>[] open)
     {
         var problem = _problem;
         var exactly = problem.Stages;
@@ -208,11 +208,13 @@ internal sealed class PlacementSearch
         (_bestCost, _best) = (cost, shares);
     }
 
-    private static void Keep(Label label, Dictionary<(ulong, int), List<Label>> bucket)
+    private static void Keep(Label label, Dictionary<ulong, List<Label>> bucket)
     {
-        if (!bucket.TryGetValue((label.Used, label.Last), out var rivals))
+        // The set of devices and the last of them in one number.
+        var key = (label.Used << 6) | (uint)(label.Last + 1);
+        if (!bucket.TryGetValue(key, out var rivals))
         {
-            bucket[(label.Used, label.Last)] = [label];
+            bucket[key] = [label];
             return;
         }
 

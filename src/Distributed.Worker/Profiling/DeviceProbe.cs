@@ -24,7 +24,7 @@ internal static class DeviceProbe
         using var backend = device.CreateBackend();
         var isNew = profile.Layer is null;
         // F32 tells the bandwidth, Q8_0 and f16 what layers cost beside their products.
-        List<QuantType> wanted = isNew ? [QuantTypes.ByName(LayerProbe.WeightType), F32.Type, .. types] : [.. types];
+        List<QuantType> wanted = isNew ? [F32.Type, QuantTypes.ByName(LayerProbe.WeightType), .. types] : [.. types];
         List<KvType> wantedKv = isNew ? [KvType.F16, .. kvTypes] : [.. kvTypes];
         wanted = [.. wanted.Distinct().Where(type => profile.Types_.All(known => known.Type != type.Name))];
         if (wanted.Count > 0)
@@ -32,7 +32,7 @@ internal static class DeviceProbe
             using var products = new ProductProbe(backend, HostMachine.BytesBeyondCaches, cancellation);
             products.WarmUp(wanted[0], WarmUp);
             foreach (var type in wanted)
-                profile.Types_.Add(products.Measure(type));
+                profile.Types_.Add(products.Measure(type, ReadSecondsPerByte(profile)));
         }
 
         foreach (var type in wantedKv.Distinct().Where(type => profile.Attention.All(known => known.KvType != type.ToName())))
@@ -40,7 +40,7 @@ internal static class DeviceProbe
         if (!isNew)
             return;
         profile.MeasuredUnixMs = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
-        profile.ReadBytesPerSecond = 1 / profile.Types_.First(type => type.Type == F32.Type.Name).ByTokens[0].SecondsPerByte;
+        profile.ReadBytesPerSecond = 1 / ReadSecondsPerByte(profile);
         profile.SecondsPerLogit = SecondsPerLogit(cancellation);
         profile.Layer = new LayerProbe(
             backend,
@@ -48,6 +48,9 @@ internal static class DeviceProbe
             profile.Attention.First(known => known.KvType == KvType.F16.ToName()),
             cancellation).Measure();
     }
+
+    private static double ReadSecondsPerByte(DeviceProfile profile) =>
+        profile.Types_.FirstOrDefault(type => type.Type == F32.Type.Name)?.ByTokens[0].SecondsPerByte ?? 0;
 
     // A greedy draw; others look at the same logits, and at few of them closely.
     private static double SecondsPerLogit(CancellationToken cancellation)

@@ -25,11 +25,15 @@ internal sealed unsafe class ProductProbe : IDisposable
         (1, long.MaxValue), (2, long.MaxValue), (4, 32 * MiB), (8, 32 * MiB), (16, 8 * MiB), (64, 4 * MiB), (MostTokens, 2 * MiB),
     ];
 
+    // Short rows cost more: what is done once for each counts.
+    private static readonly int[] RowLengths = [512, 1024, Columns];
+    private const long BytesOfLengths = 48 * MiB;
+
     private static readonly long[] CachedBytes = [MiB / 4, MiB, 4 * MiB, 16 * MiB];
 
     private readonly Backend _backend;
     private readonly CancellationToken _cancellation;
-    private readonly Activations _input;
+    private readonly Dictionary<int, Activations> _inputs = [];
     private readonly Activations[] _outputs;
     private readonly byte* _data;
 
@@ -42,21 +46,27 @@ internal sealed unsafe class ProductProbe : IDisposable
         _cancellation = cancellation;
         Bytes = bytes;
         _data = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
-        _input = backend.Allocate(MostTokens, Columns);
         _outputs = [backend.Allocate(MostTokens, Rows), backend.Allocate(MostTokens, Rows)];
-        backend.Reserve(MostTokens, Columns);
         var values = new float[MostTokens * Columns];
         var random = new Random(1);
         foreach (ref var value in values.AsSpan())
             value = random.NextSingle() - 0.5f;
-        backend.Upload(values, _input, MostTokens);
+        foreach (var columns in RowLengths)
+        {
+            var rows = columns == Columns ? MostTokens : 1;
+            _inputs[columns] = backend.Allocate(rows, columns);
+            backend.Upload(values.AsSpan(0, rows * columns), _inputs[columns], rows);
+            backend.Reserve(rows, columns);
+        }
     }
 
     /// <summary>Bytes of weights at most.</summary>
     public long Bytes { get; }
 
     /// <summary>All figures of a format.</summary>
-    public TypeProfile Measure(QuantType type)
+    /// <param name="type">The format.</param>
+    /// <param name="readSecondsPerByte">What a plain read of memory takes; 0 where that is not known yet.</param>
+    public TypeProfile Measure(QuantType type, double readSecondsPerByte)
     {
         Fill(type);
         // The first calls compile code, and tell how much of a slow format fits the time.
@@ -67,7 +77,23 @@ internal sealed unsafe class ProductProbe : IDisposable
             profile.ByTokens.Add(Time(type, tokens, Math.Min(bytes, most)));
         foreach (var bytes in CachedBytes.Where(bytes => bytes < most))
             profile.ByBytes.Add(Time(type, 1, bytes));
+        // At the worst a product waits for its bytes and multiplies then; if it took longer, something else was in its way.
+        var slowest = profile.ByBytes[^1].SecondsPerByte + readSecondsPerByte;
+        if (readSecondsPerByte > 0 && profile.ByTokens[0].SecondsPerByte > slowest)
+            profile.ByTokens[0].SecondsPerByte = slowest;
         profile.ByBytes.Add(new ProductTime(profile.ByTokens[0]));
+        foreach (var columns in RowLengths)
+        {
+            var bytes = Math.Min(BytesOfLengths, most);
+            profile.ByColumns.Add(new ProductTime
+            {
+                Tokens = 1,
+                Bytes = bytes,
+                Columns = columns,
+                SecondsPerByte = Seconds(type, 1, bytes, columns) / bytes,
+            });
+        }
+
         return profile;
     }
 
@@ -86,7 +112,8 @@ internal sealed unsafe class ProductProbe : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _input.Dispose();
+        foreach (var input in _inputs.Values)
+            input.Dispose();
         foreach (var output in _outputs)
             output.Dispose();
         NativeMemory.AlignedFree(_data);
@@ -95,12 +122,13 @@ internal sealed unsafe class ProductProbe : IDisposable
     private ProductTime Time(QuantType type, int tokens, long bytes)
     {
         var seconds = Seconds(type, tokens, bytes);
-        return new ProductTime { Tokens = tokens, Bytes = bytes, SecondsPerByte = seconds / bytes };
+        return new ProductTime { Tokens = tokens, Bytes = bytes, Columns = Columns, SecondsPerByte = seconds / bytes };
     }
 
-    private double Seconds(QuantType type, int tokens, long bytes)
+    private double Seconds(QuantType type, int tokens, long bytes, int columns = Columns)
     {
-        var rowBytes = type.RowBytes(Columns);
+        var input = _inputs[columns];
+        var rowBytes = type.RowBytes(columns);
         var left = Math.Max(2, bytes / rowBytes);
         var pairs = new List<Weight[]>();
         for (var at = 0L; left >= 2;)
@@ -116,13 +144,13 @@ internal sealed unsafe class ProductProbe : IDisposable
             () =>
             {
                 foreach (var pair in pairs)
-                    _backend.NormMatMul(_input, tokens, null, pair, _outputs);
+                    _backend.NormMatMul(input, tokens, null, pair, _outputs);
             },
             _cancellation,
             Budget);
         return seconds * bytes / read;
 
-        Weight Matrix(long at, long rows) => _backend.Load(new Tensor("probe", type, [Columns, rows], _data + at, this));
+        Weight Matrix(long at, long rows) => _backend.Load(new Tensor("probe", type, [columns, rows], _data + at, this));
     }
 
     // What the values are does not matter to the time; that they are ordinary ones does.

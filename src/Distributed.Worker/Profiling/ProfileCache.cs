@@ -93,7 +93,7 @@ internal sealed class ProfileCache(string folder)
         && IsTime(profile.SecondsPerLogit)
         && profile.ReadBytesPerSecond is > 0 and < double.PositiveInfinity
         && profile.Types_.All(type => type.ByTokens.Count > 0 && type.ByBytes.Count > 0
-            && type.ByTokens.Concat(type.ByBytes).All(time => time.SecondsPerByte > 0 && IsTime(time.SecondsPerByte)))
+            && type.ByTokens.Concat(type.ByBytes).Concat(type.ByColumns).All(time => time.SecondsPerByte > 0 && IsTime(time.SecondsPerByte)))
         && profile.Attention.All(time => IsTime(time.DecodePerToken) && IsTime(time.DecodePerValue)
             && IsTime(time.PrefillPerToken) && IsTime(time.PrefillPerValue));
 
