@@ -66,7 +66,9 @@ public sealed class PeerClock : IDisposable
         return clock;
     }
 
-    /// <summary>Compares once more, so that moments up to now lie between two comparisons. Does nothing where the node does not answer.</summary>
+    /// <summary>
+    /// Compares once more, so that moments up to now lie between two comparisons. Does nothing where the node does not answer.
+    /// </summary>
     public async Task CompareAsync(CancellationToken cancellation)
     {
         if (_worker is null)

@@ -43,7 +43,9 @@ internal sealed class Trace
 
     /// <summary>The parts of a step, in the order of their beginnings.</summary>
     public IReadOnlyList<TraceBar> Parts(long step) =>
-        [.. Bars.Where(bar => bar.Category is not ("token" or "layer") && bar.Step == step).OrderBy(bar => bar.Start).ThenBy(bar => bar.End)];
+    [
+        .. Bars.Where(bar => bar.Category is not ("token" or "layer") && bar.Step == step).OrderBy(bar => bar.Start).ThenBy(bar => bar.End),
+    ];
 
     /// <summary>Names of processes, or of rows.</summary>
     public IReadOnlyList<string> Names(string kind) =>

@@ -39,6 +39,8 @@ internal sealed class LabSplitCommand : Command
         var rows = await MeasureAsync(new SplitRun(model.Model, options, plans), folder, cancellation);
 
         new SplitPlot(record, new SplitDevice(target.A), new SplitDevice(target.B)).Save(folder, rows);
+        if (!LabPlot.HasFonts)
+            _terminal.Error.WriteLine("warning: no font is installed here, so the plots have no text; on Debian, fonts-dejavu-core has some");
         var medians = SplitMedian.Of(rows);
         if (flags.GetValue(CommonOptions.Json))
             Json.Write(_terminal.Out, medians);

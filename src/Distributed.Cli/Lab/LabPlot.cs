@@ -13,6 +13,9 @@ internal static class LabPlot
     public static readonly (Color Blue, Color Orange, Color Green, Color Purple, Color Black) Colors =
         (Color.FromHex("#0072B2"), Color.FromHex("#D55E00"), Color.FromHex("#009E73"), Color.FromHex("#CC79A7"), Color.FromHex("#000000"));
 
+    /// <summary>Whether the system has any font; pictures have no text without one.</summary>
+    public static bool HasFonts => SKFontManager.Default.FontFamilyCount > 0;
+
     // Without any of these, what the system takes for its own.
     private static readonly Lazy<string> Font = new(() =>
         ((string[])["Open Sans", "Segoe UI", "Helvetica Neue", "Noto Sans", "Arial", "Liberation Sans", "DejaVu Sans"])

@@ -9,7 +9,8 @@ namespace Distributed.Cli.Lab;
 /// <param name="Model">The model.</param>
 /// <param name="Devices">What computed.</param>
 /// <param name="Settings">The experiment's own settings, defaults included.</param>
-internal sealed record LabSetup<T>(string Experiment, IReadOnlyList<string> Arguments, LabModel Model, IReadOnlyList<LabDevice> Devices, T Settings)
+internal sealed record LabSetup<T>(
+    string Experiment, IReadOnlyList<string> Arguments, LabModel Model, IReadOnlyList<LabDevice> Devices, T Settings)
 {
     /// <summary>The version of the program.</summary>
     public string Version { get; } = typeof(LabFolder).Assembly.GetName().Version?.ToString(3) ?? "";
@@ -34,7 +35,8 @@ internal sealed record LabModel(string Name, string Path, string Hash, string Ty
     /// <param name="model">The model.</param>
     /// <param name="path">What stands for its file.</param>
     public static LabModel Of(BenchModel model, string path) => new(
-        model.Model.Config.Name, path, Convert.ToHexStringLower(model.Model.Hash), model.Type, model.Model.Config.NumLayers, model.Model.Bytes);
+        model.Model.Config.Name, path, Convert.ToHexStringLower(model.Model.Hash), model.Type, model.Model.Config.NumLayers,
+        model.Model.Bytes);
 }
 
 /// <summary>A device as it is on record.</summary>

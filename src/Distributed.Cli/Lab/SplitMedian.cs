@@ -40,7 +40,10 @@ internal sealed record SplitMedian(
     public static Table Table(IReadOnlyList<SplitMedian> medians)
     {
         var isPredicted = medians.Any(median => median.PredictedMsPerToken is not null);
-        string[] heads = ["phase", ">layers a", ">layers b", ">ms/token", ">min", ">max", ">compute a", ">compute b", ">hop", ">coordinator"];
+        string[] heads =
+        [
+            "phase", ">layers a", ">layers b", ">ms/token", ">min", ">max", ">compute a", ">compute b", ">hop", ">coordinator",
+        ];
         var table = Tables.Create(isPredicted ? [.. heads, ">predicted"] : heads);
         foreach (var median in medians)
         {

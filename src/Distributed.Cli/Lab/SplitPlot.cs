@@ -1,4 +1,5 @@
 using ScottPlot;
+using ScottPlot.Plottables;
 using ScottPlot.TickGenerators;
 
 namespace Distributed.Cli.Lab;
@@ -26,19 +27,19 @@ internal sealed class SplitPlot(LabModel model, SplitDevice a, SplitDevice b)
             $"layers on a: {a}\n(the rest of {model.Layers} on b: {b})",
             "ms per token");
         Spread(plot, medians);
-        Line(plot, medians, median => median.ComputeMsA, "compute on a", LabPlot.Colors.Orange, LinePattern.Solid, 1.5f, MarkerShape.None);
-        Line(plot, medians, median => median.ComputeMsB, "compute on b", LabPlot.Colors.Green, LinePattern.Solid, 1.5f, MarkerShape.None);
-        Line(
-            plot, medians, median => (median.HopMs ?? 0) + median.CoordinatorMs, "hop and coordinator", LabPlot.Colors.Purple,
-            LinePattern.Solid, 1.5f, MarkerShape.None);
+        Line(plot, medians, median => median.ComputeMsA, "compute on a", LabPlot.Colors.Orange);
+        Line(plot, medians, median => median.ComputeMsB, "compute on b", LabPlot.Colors.Green);
+        Line(plot, medians, median => (median.HopMs ?? 0) + median.CoordinatorMs, "hop and coordinator", LabPlot.Colors.Purple);
         var dots = plot.Add.ScatterPoints(
             rows.Select(row => (double)row.LayersA).ToArray(), rows.Select(row => row.MsPerToken).ToArray(),
             LabPlot.Colors.Blue.WithAlpha(0.35));
         (dots.MarkerSize, dots.LegendText) = (5, "each measurement");
-        Line(plot, medians, median => median.MsPerToken, "measured, median", LabPlot.Colors.Blue, LinePattern.Solid, 2.5f, MarkerShape.FilledCircle);
-        Line(plot, medians, median => median.PredictedMsPerToken, "predicted", LabPlot.Colors.Black, LinePattern.Dashed, 2, MarkerShape.OpenSquare);
+        Line(plot, medians, median => median.MsPerToken, "measured, median", LabPlot.Colors.Blue, 2.5f, MarkerShape.FilledCircle);
+        Line(plot, medians, median => median.PredictedMsPerToken, "predicted", LabPlot.Colors.Black, 2, MarkerShape.OpenSquare)
+            ?.LinePattern = LinePattern.Dashed;
         plot.Axes.Bottom.TickGenerator = new NumericFixedInterval(Math.Max(1, (model.Layers + 19) / 20));
-        plot.Axes.SetLimits(-0.02 * model.Layers, 1.02 * model.Layers, 0, 1.1 * rows.Max(row => Math.Max(row.MsPerToken, row.PredictedMsPerToken ?? 0)));
+        var highest = rows.Max(row => Math.Max(row.MsPerToken, row.PredictedMsPerToken ?? 0));
+        plot.Axes.SetLimits(-0.02 * model.Layers, 1.02 * model.Layers, 0, 1.1 * highest);
         plot.ShowLegend(Edge.Bottom).Legend.Orientation = Orientation.Horizontal;
         return plot;
     }
@@ -47,21 +48,24 @@ internal sealed class SplitPlot(LabModel model, SplitDevice a, SplitDevice b)
     private static void Spread(Plot plot, SplitMedian[] medians)
     {
         var band = plot.Add.FillY(
-            [.. medians.Select(median => (double)median.LayersA)], [.. medians.Select(median => median.Min)], [.. medians.Select(median => median.Max)]);
+            [.. medians.Select(median => (double)median.LayersA)], [.. medians.Select(median => median.Min)],
+            [.. medians.Select(median => median.Max)]);
         band.FillColor = LabPlot.Colors.Blue.WithAlpha(0.15);
         band.LineColor = ScottPlot.Colors.Transparent;
         band.LegendText = "min to max";
     }
 
-    private static void Line(
-        Plot plot, SplitMedian[] medians, Func<SplitMedian, double?> value, string name, Color color, LinePattern pattern, float width,
-        MarkerShape marker)
+    private static Scatter? Line(
+        Plot plot, SplitMedian[] medians, Func<SplitMedian, double?> value, string name, Color color, float width = 1.5f,
+        MarkerShape marker = MarkerShape.None)
     {
         var known = medians.Where(median => value(median) is not null).ToList();
         if (known.Count == 0)
-            return;
-        var line = plot.Add.Scatter(known.Select(median => (double)median.LayersA).ToArray(), known.Select(median => value(median)!.Value).ToArray(), color);
-        (line.LegendText, line.LinePattern, line.LineWidth, line.MarkerShape) = (name, pattern, width, marker);
+            return null;
+        var line = plot.Add.Scatter(
+            known.Select(median => (double)median.LayersA).ToArray(), known.Select(median => value(median)!.Value).ToArray(), color);
+        (line.LegendText, line.LineWidth, line.MarkerShape) = (name, width, marker);
         line.MarkerSize = marker == MarkerShape.None ? 0 : 7;
+        return line;
     }
 }

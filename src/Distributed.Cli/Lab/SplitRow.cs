@@ -3,7 +3,9 @@ using Distributed.Cluster.Protocol;
 
 namespace Distributed.Cli.Lab;
 
-/// <summary>One measurement of one phase on one split; times in ms per token of the phase, null where there is no such stage or hop.</summary>
+/// <summary>
+/// One measurement of one phase on one split; times in ms per token of the phase, null where there is no such stage or hop.
+/// </summary>
 internal sealed record SplitRow
 {
     /// <summary>The heads of a table of rows.</summary>

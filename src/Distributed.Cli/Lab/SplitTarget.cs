@@ -72,7 +72,11 @@ internal sealed class SplitTarget : IAsyncDisposable
                 MaxBatchTokens = options.Batch,
                 KvType = options.KvType,
                 Split = null,
-                Workers = [.. chosen.Select(device => isMade ? device.Worker with { Model = null } : device.Worker).DistinctBy(worker => worker.Name)],
+                Workers =
+                [
+                    .. chosen.Select(device => isMade ? device.Worker with { Model = null } : device.Worker)
+                        .DistinctBy(worker => worker.Name),
+                ],
             };
             var survey = await ClusterSurvey.MakeAsync(model, config, cancellation);
             var (a, b) = (Record("a", chosen[0], survey.Workers), Record("b", chosen[1], survey.Workers));
@@ -97,7 +101,8 @@ internal sealed class SplitTarget : IAsyncDisposable
     private static LabDevice Record(string role, ChosenDevice chosen, IReadOnlyDictionary<string, WorkerDescription> workers)
     {
         if (!workers.TryGetValue(chosen.Worker.Name, out var description))
-            throw new StageFailureException(FailureCode.NextUnreachable, "does not answer", $"{chosen.Worker.Name} ({chosen.Worker.Address})");
+            throw new StageFailureException(
+                FailureCode.NextUnreachable, "does not answer", $"{chosen.Worker.Name} ({chosen.Worker.Address})");
         var devices = description.Devices.Where(device => chosen.Worker.Devices?.Contains(device.Name) != false).ToList();
         var names = string.Join(", ", devices.Select(device => device.Name));
         if (chosen.Device is null && devices.Count != 1)
