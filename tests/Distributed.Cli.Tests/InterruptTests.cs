@@ -65,7 +65,7 @@ public class InterruptTests
     [Fact]
     public async Task Workers_end_when_the_run_ends_well()
     {
-        await using var cli = Cli.Start("run", "--temperature", "0", "--workers", "2", "Hello!");
+        await using var cli = Cli.Start("run", "--temperature", "0", "--workers", "2", "Tell me a story about a fox.");
         await cli.SeeAnswerAsync();
         var workers = cli.Children();
 

@@ -44,11 +44,12 @@ public sealed partial class LabSplitTests : IDisposable
             Assert.Equal(layers != "0", row["computeMsA"] != "");
             Assert.Equal(layers != "8", row["computeMsB"] != "");
             Assert.All((string[])["hopSerializeMs", "hopWireMs", "hopDeserializeMs"], part => Assert.Equal(layers == "4", row[part] != ""));
-            Assert.Equal("", row["predictedMsPerToken"]);
+            Assert.True(Figure(row, "predictedMsPerToken") > 0);
             // One token at a time: its parts are one behind the other, and nothing else takes long.
             if (row["phase"] == "decode")
                 Assert.InRange(
-                    row.Where(cell => cell.Value != "" && cell.Key.Contains("Ms", StringComparison.Ordinal)).Sum(cell => Figure(row, cell.Key)),
+                    row.Where(cell => cell.Value != "" && cell.Key.Contains("Ms", StringComparison.Ordinal) && cell.Key != "predictedMsPerToken")
+                        .Sum(cell => Figure(row, cell.Key)),
                     0.5 * Figure(row, "msPerToken"),
                     1.001 * Figure(row, "msPerToken"));
         }
@@ -166,8 +167,8 @@ public sealed partial class LabSplitTests : IDisposable
     }
 
     [Theory]
-    [InlineData("lab: needs one of split", "lab")]
-    [InlineData("sing: lab has no such verb, it has split", "lab", "sing")]
+    [InlineData("lab: needs one of links, plan, split", "lab")]
+    [InlineData("sing: lab has no such verb, it has links, plan, split", "lab", "sing")]
     public async Task Experiments_are_listed_where_none_is_named(string error, params string[] args)
     {
         var result = await Cli.RunAsync(args);

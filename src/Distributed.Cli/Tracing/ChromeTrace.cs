@@ -24,7 +24,7 @@ internal sealed class ChromeTrace(Placement placement, ModelConfig model, IReadO
     private readonly Lanes _tokens = new();
     private readonly List<Lanes> _ways = [.. placement.Stages.Select(_ => new Lanes())];
     private readonly HashSet<(int Process, int Row)> _named = [];
-    private readonly Dictionary<long, (int End, long OutNs)> _drawn = [];
+    private readonly Dictionary<long, (int End, long DrawnNs)> _drawn = [];
     private long _zero;
 
     /// <summary>Writes a whole document.</summary>
@@ -85,16 +85,17 @@ internal sealed class ChromeTrace(Placement placement, ModelConfig model, IReadO
         json.WriteEndArray();
     }
 
-    // A token's time runs from the moment when the one before it was out to the moment when it is out itself.
+    // A token's time runs from the moment when the one before it was drawn, whose printing goes on beside it, to the moment when it is
+    // out itself.
     private void WriteCoordinator(TraceEvents events, StepTrace step, long? outNs)
     {
         var slice = step.Slices[0];
         var isDecode = step.Slices.All(one => one.Count == 1 && _drawn.TryGetValue(one.Sequence, out var last) && last.End == one.Start);
-        var start = isDecode ? Math.Min(step.StartNs, step.Slices.Max(one => _drawn[one.Sequence].OutNs)) : step.StartNs;
+        var start = isDecode ? Math.Min(step.StartNs, step.Slices.Max(one => _drawn[one.Sequence].DrawnNs)) : step.StartNs;
         var end = Math.Max(step.EndNs, outNs ?? step.EndNs);
         foreach (var (sequence, first, count) in step.Slices)
             if (outNs is not null)
-                _drawn[sequence] = (first + count, end);
+                _drawn[sequence] = (first + count, step.EndNs);
 
         var row = 1 + _tokens.Take(start, end);
         Name(events, Coordinator, row, "tokens", row);
