@@ -1,11 +1,12 @@
+using System.Runtime.Intrinsics.X86;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>
-/// The conversions between halves and singles that AVX-512 has and .NET has no intrinsics for, in code assembled at run time. They
-/// give the bits that <see cref="Halves"/> and <see cref="Half"/> give.
+/// The conversions between halves and singles that processors have and .NET has no intrinsics for, in code assembled at run time, with
+/// registers of 512 or 256 bits. They give the bits that <see cref="Halves"/> and <see cref="Half"/> give.
 /// </summary>
 internal static unsafe class AssembledHalves
 {
@@ -27,9 +28,13 @@ internal static unsafe class AssembledHalves
     public static delegate* unmanaged[SuppressGCTransition]<float*, ushort*, nint, void> ToHalves { get; } =
         (delegate* unmanaged[SuppressGCTransition]<float*, ushort*, nint, void>)TryAssemble(toSingles: false);
 
+    /// <summary>F16C: bit 29 of ECX in leaf 1 (Intel, Software Developer's Manual, CPUID).</summary>
+    private static bool HasConversions => (X86Base.CpuId(1, 0).Ecx & (1 << 29)) != 0;
+
     private static void* TryAssemble(bool toSingles)
     {
-        if (!Processor.Instructions.HasFlag(InstructionSets.Avx512))
+        var wide = Processor.Instructions.HasFlag(InstructionSets.Avx512);
+        if (!wide && !(Processor.Instructions.HasFlag(InstructionSets.Avx2) && HasConversions))
             return null;
         var code = new Assembler(64);
         var isWindows = OperatingSystem.IsWindows();
@@ -42,14 +47,28 @@ internal static unsafe class AssembledHalves
         code.test(Count, Count);
         code.jle(end);
         code.Label(ref next);
-        if (toSingles)
+        const byte NearestEven = 0;
+        if (!wide && toSingles)
+        {
+            code.vcvtph2ps(ymm0, __xmmword_ptr[Source]);
+            code.vcvtph2ps(ymm1, __xmmword_ptr[Source + 16]);
+            code.vmovups(__ymmword_ptr[Target], ymm0);
+            code.vmovups(__ymmword_ptr[Target + 32], ymm1);
+        }
+        else if (!wide)
+        {
+            code.vmovups(ymm0, __ymmword_ptr[Source]);
+            code.vmovups(ymm1, __ymmword_ptr[Source + 32]);
+            code.vcvtps2ph(__xmmword_ptr[Target], ymm0, NearestEven);
+            code.vcvtps2ph(__xmmword_ptr[Target + 16], ymm1, NearestEven);
+        }
+        else if (toSingles)
         {
             code.vcvtph2ps(zmm0, __ymmword_ptr[Source]);
             code.vmovups(__zmmword_ptr[Target], zmm0);
         }
         else
         {
-            const byte NearestEven = 0;
             code.vmovups(zmm0, __zmmword_ptr[Source]);
             code.vcvtps2ph(__ymmword_ptr[Target], zmm0, NearestEven);
         }

@@ -1,7 +1,7 @@
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>Products of a panel with <c>vpdpbusd</c> on 512-bit registers, in code assembled at run time (<see cref="PanelAssembler"/>).</summary>
-internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights, ByteLanes512>
+internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights, ByteLanes512, RowBytes512>
     where TWeights : struct, IInt8Weights
 {
     private const InstructionSets Needed = InstructionSets.Avx512 | InstructionSets.Avx512Vnni;

@@ -9,6 +9,8 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
 {
     private readonly Vector512<uint> _v = value;
 
+    public static int Rows => 16;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ByteLanes512 Create(byte value) => new(Vector512.Create(value).AsUInt32());
 
@@ -47,9 +49,6 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(ByteLanes512 value, byte* target) => value._v.AsByte().Store(target);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ByteLanes512 operator &(ByteLanes512 left, ByteLanes512 right) => new(left._v & right._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -63,13 +62,6 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ByteLanes512 operator >>(ByteLanes512 value, int bits) => new(value._v >> bits);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ByteLanes512 Lookup(ByteLanes512 indices, byte* table)
-    {
-        var entries = Vector512.Create(Vector256.Create(Vector128.Load(table)));
-        return new(Avx512BW.Shuffle(entries, indices._v.AsByte()).AsUInt32());
-    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLow(ByteLanes512 value, ushort* target) => Avx512F.ConvertToVector256UInt16(value._v).Store(target);

@@ -1,19 +1,22 @@
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>
-/// Sixteen lanes of four bytes: four neighbouring columns of sixteen rows of weights, a row in each lane. Quantised weights are
-/// unpacked in this unit, one 512-bit register, two of 256 bits, four of 128 bits or an array; each gives the same bytes.
+/// Lanes of four bytes, one for each of some rows of weights: a register or a number. The factors of quantised weights are unpacked in
+/// this unit, their numbers in <see cref="IRowBytes{T}"/>.
 /// </summary>
 /// <typeparam name="T">The implementing type.</typeparam>
 internal unsafe interface IByteLanes<T>
     where T : struct, IByteLanes<T>
 {
+    /// <summary>Rows: lanes.</summary>
+    static abstract int Rows { get; }
+
     /// <summary>Every byte <paramref name="value"/>.</summary>
     static abstract T Create(byte value);
 
     /// <summary>Four bytes of each row.</summary>
     /// <param name="rows">Where the first row's bytes are.</param>
-    /// <param name="stride">Bytes from a row to the next; 0 puts the same row into every lane.</param>
+    /// <param name="stride">Bytes from a row to the next, at least sixteen with more than one row.</param>
     static abstract T Load(byte* rows, long stride);
 
     /// <summary>The first four of at least sixteen bytes of each row.</summary>
@@ -30,9 +33,6 @@ internal unsafe interface IByteLanes<T>
     /// <param name="fourth">Bytes 12 to 15.</param>
     static abstract void Load(byte* rows, long stride, out T first, out T second, out T third, out T fourth);
 
-    /// <summary>Writes 64 bytes, lane after lane.</summary>
-    static abstract void Store(T value, byte* target);
-
     static abstract T operator &(T left, T right);
 
     static abstract T operator |(T left, T right);
@@ -45,13 +45,10 @@ internal unsafe interface IByteLanes<T>
     /// <summary>Shifts each lane as one unsigned 32-bit number.</summary>
     static abstract T operator >>(T value, int bits);
 
-    /// <summary>table[byte] for bytes below 16.</summary>
-    static abstract T Lookup(T indices, byte* table);
-
     /// <summary>Writes the lower two bytes of each lane.</summary>
     static abstract void StoreLow(T value, ushort* target);
 
-    /// <summary>The lower two bytes of each lane, an IEEE half, as float32 [16].</summary>
+    /// <summary>The lower two bytes of each lane, an IEEE half, as float32.</summary>
     static abstract void StoreLowHalves(T value, float* target);
 
     /// <summary>IEEE halves as float32.</summary>

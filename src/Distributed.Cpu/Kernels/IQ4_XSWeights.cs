@@ -1,21 +1,29 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
 
-/// <summary>IQ4_XS in products with bytes: levels raised by 128.</summary>
+/// <summary>IQ4_XS in products with bytes: signed levels.</summary>
 internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
 {
-    private const int Numbers = 8;
+    private const int Lower = 8;
+    private const int Vectors = 1;
 
     public static QuantType Type => IQ4_XS.Type;
 
+    public static int Bits => 8;
+
     public static bool FactorsAreHalves => false;
 
-    public static InputTerms Terms => new(Offset: 128);
+    public static bool HasHalves => false;
+
+    public static bool HasMins => false;
+
+    public static InputTerms Terms => new(Offset: 128, HasHalves, HasMins);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
+    public static void Factors<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
         var upper = T.LoadFirst(unit, stride);
@@ -24,10 +32,12 @@ internal readonly unsafe struct IQ4_XSWeights : IInt8Weights
         // Two bits each in the upper half of the first four bytes, above four each of the second four.
         upper >>= 16;
         for (var group = 0; group < 8; group++, upper >>= 2, lower >>= 4)
-        {
-            var block = panel.From(group, Terms);
-            T.StoreScales((lower & T.Create(15)) | ((upper & T.Create(3)) << 4), 0, 32, panel.Scratch, block.Factors);
-            Nibbles.UnpackLevels<T>(unit + Numbers + (16 * group), stride, IQ4_NLWeights.Levels, block.Numbers);
-        }
+            T.StoreScales(
+                (lower & T.Create(15)) | ((upper & T.Create(3)) << 4), 0, 32, panel.Scratch, panel.From(group, Vectors).Factors);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Numbers<T>(byte* unit, long stride, int block, int half)
+        where T : struct, IRowBytes<T> =>
+        Nibbles.LoadLevels<T>(unit + Lower + (16 * block), stride, 4 * half, MemoryMarshal.AsBytes(IQ4_NL.Levels));
 }

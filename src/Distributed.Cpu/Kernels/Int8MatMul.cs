@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Distributed.Cpu.Kernels;
@@ -44,14 +45,17 @@ internal unsafe struct PanelTask
 
 /// <summary>
 /// Products of quantised weights with bytes. Sixteen rows are unpacked into a panel, some blocks at a time, and the panel is
-/// multiplied with up to 256 tokens. For each output, blocks are added one after the other:
+/// multiplied with up to 256 tokens; one token alone is multiplied while they are unpacked, where there are registers for that
+/// (<see cref="OneTokenMatMul{TWeights,TBytes,T,TSums}"/>). For each output, blocks are added one after the other:
 /// sum = fma(integer product, weight scale × input scale, sum), first half before second, then sum = fma(minimum, term, sum).
 /// </summary>
 /// <typeparam name="TWeights">The type of the weights.</typeparam>
-/// <typeparam name="TBytes">What unpacks them.</typeparam>
-internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets needs) : MatMulKernel(TWeights.Type, needs)
+/// <typeparam name="TBytes">What unpacks their factors.</typeparam>
+/// <typeparam name="TRows">What unpacks their numbers.</typeparam>
+internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSets needs) : MatMulKernel(TWeights.Type, needs)
     where TWeights : struct, IInt8Weights
     where TBytes : struct, IByteLanes<TBytes>
+    where TRows : struct, IRowBytes<TRows>
 {
     /// <summary>Tokens whose input and sums stay in the nearer caches while the panels pass by.</summary>
     private const int TokenTile = 256;
@@ -60,9 +64,6 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
     private const int PanelColumns = 1024;
 
     private const int CacheLine = 64;
-
-    /// <summary>How far ahead in its row weights are fetched.</summary>
-    private const int BytesAhead = 320;
 
     /// <summary>With more tokens, each writes to a line of its own that is fetched before it is needed.</summary>
     private const int FewTokens = 8;
@@ -74,10 +75,12 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
         var row = firstRow;
-        if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
+        if (task.Tokens == 1 && MultiplyOne is not null)
+            row = MultiplyOne(task, row, endRow);
+        else if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
         {
             // A panel's rows are far apart: each is a stream of its own through memory, which the next panel continues. Sixteen such
-            // streams, fetched ahead by the processor and by Tile, are faster than one.
+            // streams, fetched ahead by the processor and by Unpack, are faster than one.
             var step = (endRow - firstRow) / WeightPanel.Rows;
             for (var i = 0; i < step; i++)
                 Tile(task, row + i, step, 0, WeightPanel.Rows, 0, task.Tokens);
@@ -95,6 +98,14 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
                 first += rows;
             }
     }
+
+    /// <summary><see cref="OneTokenMatMul{TWeights,TBytes,T,TSums}.Run"/>; null where there are no registers for it.</summary>
+    private static delegate*<in MatMulTask, int, int, int> MultiplyOne =>
+        typeof(TRows) == typeof(RowBytes256) ? &OneTokenMatMul<TWeights, ByteLanes256, RowBytes256, Vector256<float>>.Run
+        : typeof(TRows) == typeof(RowBytes512) ? &OneTokenMatMul<TWeights, ByteLanes512, RowBytes512, Vector512<float>>.Run
+        : null;
+
+    private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
     /// <summary>Adds the products of a panel's blocks to the sums.</summary>
     protected abstract void Multiply(ref PanelTask task);
@@ -120,23 +131,17 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
         if (Sse.IsSupported && tokens > FewTokens)
             for (var token = 0; token < tokens; token++)
                 Sse.Prefetch1(task.Output + ((long)(firstToken + token) * task.OutputStride) + row);
-        var ahead = unit;
         for (var column = 0; column < task.Columns; column += PanelColumns)
         {
             var end = Math.Min(task.Columns, column + PanelColumns);
-            var part = 0;
-            for (var at = column; at < end; at += TWeights.Type.BlockLength, unit += TWeights.Type.BlockBytes)
-            {
-                // The processor follows sixteen streams, but what it fetches by itself comes late.
-                if (Sse.IsSupported)
-                    for (; ahead < unit + TWeights.Type.BlockBytes + BytesAhead; ahead += CacheLine)
-                        for (var i = 0; i < WeightPanel.Rows; i++)
-                            Sse.Prefetch1(ahead + (i * stride));
-                TWeights.Unpack<TBytes>(unit, stride, panel.From(part, TWeights.Terms));
-                part += TWeights.Type.BlockLength / WeightPanel.BlockColumns;
-            }
+            var units = (end - column) / TWeights.Type.BlockLength;
+            // Registers load more rows than one, which lie apart.
+            if (stride == 0)
+                Unpack<ByteLanesScalar, RowBytesScalar>(unit, stride, units, panel);
+            else
+                Unpack<TBytes, TRows>(unit, stride, units, panel);
             if (TWeights.FactorsAreHalves)
-                TBytes.ToSingles(halves, factors, part * TWeights.Terms.Vectors * WeightPanel.Rows);
+                TBytes.ToSingles(halves, factors, units * UnitBlocks * TWeights.Terms.Vectors * WeightPanel.Rows);
             var block = column / WeightPanel.BlockColumns;
             var at32 = ((long)block * task.Tokens) + firstToken;
             var work = new PanelTask
@@ -154,6 +159,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
                 ScalesStep = (long)task.Tokens * sizeof(float),
             };
             Multiply(ref work);
+            unit += units * TWeights.Type.BlockBytes;
         }
         for (var token = 0; token < tokens; token++)
         {
@@ -164,4 +170,46 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes>(InstructionSets need
                 task.Write(firstToken + token, row + skipped, Math.Max(1, rowStep), rows, values);
         }
     }
+
+    private static void Unpack<TFactors, TNumbers>(byte* unit, long stride, int units, WeightPanel panel)
+        where TFactors : struct, IByteLanes<TFactors>
+        where TNumbers : struct, IRowBytes<TNumbers>
+    {
+        for (var row = 0; row < WeightPanel.Rows; row += TFactors.Rows)
+            Factors<TFactors>(unit + (row * stride), stride, units, panel.FromRow(row));
+        for (var row = 0; row < WeightPanel.Rows; row += TNumbers.Rows)
+            Numbers<TNumbers>(unit + (row * stride), stride, units, panel.FromRow(row).Numbers);
+    }
+
+    // In methods of their own, since the compiler stops inlining in long ones.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Factors<T>(byte* unit, long stride, int units, WeightPanel panel)
+        where T : struct, IByteLanes<T>
+    {
+        var bytes = TWeights.Type.BlockBytes;
+        var step = UnitBlocks * TWeights.Terms.Vectors;
+        for (; units > 0; units--, unit += bytes, panel = panel.From(1, step))
+            TWeights.Factors<T>(unit, stride, panel);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Numbers<T>(byte* unit, long stride, int units, byte* target)
+        where T : struct, IRowBytes<T>
+    {
+        var bytes = TWeights.Type.BlockBytes;
+        for (; units > 0; units--, unit += bytes)
+        {
+            WeightAhead.Prefetch(unit, bytes, stride, T.Rows);
+            for (var block = 0; block < UnitBlocks; block++, target += WeightPanel.BlockBytes)
+            {
+                Store(TWeights.Numbers<T>(unit, stride, block, 0), target);
+                Store(TWeights.Numbers<T>(unit, stride, block, 1), target + (WeightPanel.BlockBytes / 2));
+            }
+        }
+    }
+
+    // Signed bytes raised by 128 are unsigned ones.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<T>(T numbers, byte* target)
+        where T : struct, IRowBytes<T> => T.Store(TWeights.Bits == PairProducts.SignedBits ? numbers ^ 128 : numbers, target);
 }

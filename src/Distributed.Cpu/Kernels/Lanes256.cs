@@ -103,13 +103,14 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector128<float> FoldMax(Vector256<float> value) => Vector128.MaxNative(value.GetLower(), value.GetUpper());
 
-    /// <summary>Eight halves, each in the lower 16 bits of a lane whose upper ones are clear.</summary>
+    /// <summary>Eight halves, each in the lower 16 bits of a lane; the upper ones do not count.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector256<float> Half(Vector256<uint> bits)
     {
-        var normal = (((bits & Vector256.Create(0x7FFFu)) << 13) | Vector256.Create(Halves.Exponent)).AsSingle();
-        var value = Vector256.MinNative(normal, normal + normal - Vector256.Create(Halves.Zero)) * Vector256.Create(Halves.Back);
-        return (value.AsUInt32() | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle();
+        var normal = (((bits << 13) & Vector256.Create(0x7FFFu << 13)) | Vector256.Create(Halves.Exponent)).AsSingle();
+        var right = Vector256.FusedMultiplyAdd(normal, Vector256.Create(2f), Vector256.Create(-Halves.Zero));
+        var sign = (bits << 16) & Vector256.Create(0x80000000u);
+        return Vector256.MinNative(normal, right) * (sign | Vector256.Create(Halves.Back).AsUInt32()).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

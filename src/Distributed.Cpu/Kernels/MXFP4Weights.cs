@@ -10,18 +10,27 @@ internal readonly unsafe struct MXFP4Weights : IInt8Weights
 
     public static QuantType Type => MXFP4.Type;
 
+    public static int Bits => 5;
+
     public static bool FactorsAreHalves => false;
 
-    public static InputTerms Terms => new(Offset: 16);
+    public static bool HasHalves => false;
+
+    public static bool HasMins => false;
+
+    public static InputTerms Terms => new(Offset: 16, HasHalves, HasMins);
 
     private static ReadOnlySpan<byte> Levels => [16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
+    public static void Factors<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        for (var row = 0; row < WeightPanel.Rows; row++)
+        for (var row = 0; row < T.Rows; row++)
             panel.Factors[row] = Powers[unit[row * stride]];
-        Nibbles.UnpackLevels<T>(unit + 1, stride, Levels, panel.Numbers);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Numbers<T>(byte* unit, long stride, int block, int half)
+        where T : struct, IRowBytes<T> => Nibbles.LoadLevels<T>(unit + 1, stride, 4 * half, Levels);
 }

@@ -53,13 +53,13 @@ internal sealed class MatMulKernels(InstructionSets instructions)
     private static MatMulKernel Int8<TWeights>(InstructionSets has)
         where TWeights : struct, IInt8Weights =>
         AssembledInt8MatMul<TWeights>.TryCreate(has)
-        ?? Int8<TWeights, ByteLanes512, AvxVnniRowSums>(InstructionSets.Avx512, has)
-        ?? Int8<TWeights, ByteLanes256, AvxVnniRowSums>(InstructionSets.Avx2, has)
-        ?? Int8<TWeights, ByteLanes512, Avx512RowSums>(InstructionSets.Avx512, has)
-        ?? Int8<TWeights, ByteLanes256, Avx2RowSums>(InstructionSets.Avx2, has)
-        ?? Int8<TWeights, ByteLanes128, ArmRowSums>(InstructionSets.Vector128, has)
-        ?? Int8<TWeights, ByteLanes128, Vector128RowSums>(InstructionSets.Vector128, has)
-        ?? (MatMulKernel)new VectorInt8MatMul<TWeights, ByteLanesScalar, ScalarRowSums>(InstructionSets.None);
+        ?? Int8<TWeights, ByteLanes512, RowBytes512, AvxVnniRowSums>(InstructionSets.Avx512, has)
+        ?? Int8<TWeights, ByteLanes256, RowBytes256, AvxVnniRowSums>(InstructionSets.Avx2, has)
+        ?? Int8<TWeights, ByteLanes512, RowBytes512, Avx512RowSums>(InstructionSets.Avx512, has)
+        ?? Int8<TWeights, ByteLanes256, RowBytes256, Avx2RowSums>(InstructionSets.Avx2, has)
+        ?? Int8<TWeights, ByteLanes128, RowBytes128, ArmRowSums>(InstructionSets.Vector128, has)
+        ?? Int8<TWeights, ByteLanes128, RowBytes128, Vector128RowSums>(InstructionSets.Vector128, has)
+        ?? (MatMulKernel)new VectorInt8MatMul<TWeights, ByteLanesScalar, RowBytesScalar, ScalarRowSums>(InstructionSets.None);
 
     private static MatMulKernel Dequantizing(QuantType type, InstructionSets has) =>
         Dequantizing<Lanes512>(type, InstructionSets.Avx512, has)
@@ -72,9 +72,11 @@ internal sealed class MatMulKernels(InstructionSets instructions)
         where TWeights : struct, IFloatWeights
         where T : struct, ILanes<T> => (needs & ~has) == 0 ? new(needs) : null;
 
-    private static VectorInt8MatMul<TWeights, TBytes, TSums>? Int8<TWeights, TBytes, TSums>(InstructionSets needs, InstructionSets has)
+    private static VectorInt8MatMul<TWeights, TBytes, TRows, TSums>? Int8<TWeights, TBytes, TRows, TSums>(
+        InstructionSets needs, InstructionSets has)
         where TWeights : struct, IInt8Weights
         where TBytes : struct, IByteLanes<TBytes>
+        where TRows : struct, IRowBytes<TRows>
         where TSums : struct, IRowSums<TSums> =>
         ((needs | TSums.Needs) & ~has) == 0 ? new(needs) : null;
 

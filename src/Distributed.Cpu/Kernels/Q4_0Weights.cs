@@ -8,15 +8,24 @@ internal readonly unsafe struct Q4_0Weights : IInt8Weights
 {
     public static QuantType Type => Q4_0.Type;
 
+    public static int Bits => 4;
+
     public static bool FactorsAreHalves => true;
 
-    public static InputTerms Terms => new(Offset: 8);
+    public static bool HasHalves => false;
+
+    public static bool HasMins => false;
+
+    public static InputTerms Terms => new(Offset: 8, HasHalves, HasMins);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
+    public static void Factors<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        T.StoreLow(T.LoadFirst(unit, stride), panel.Halves);
-        Nibbles.Unpack<T>(unit + 2, stride, panel.Numbers);
+        panel.StoreHalves(T.LoadFirst(unit, stride), 0);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Numbers<T>(byte* unit, long stride, int block, int half)
+        where T : struct, IRowBytes<T> => Nibbles.Load<T>(unit + 2, stride, 4 * half);
 }

@@ -8,17 +8,26 @@ internal readonly unsafe struct Q4_1Weights : IInt8Weights
 {
     public static QuantType Type => Q4_1.Type;
 
+    public static int Bits => 4;
+
     public static bool FactorsAreHalves => true;
 
-    public static InputTerms Terms => new(Offset: 0, HasMins: true);
+    public static bool HasHalves => false;
+
+    public static bool HasMins => true;
+
+    public static InputTerms Terms => new(Offset: 0, HasHalves, HasMins);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel)
+    public static void Factors<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
         var both = T.LoadFirst(unit, stride);
-        T.StoreLow(both, panel.Halves);
-        T.StoreLow(both >> 16, panel.Halves + WeightPanel.Rows);
-        Nibbles.Unpack<T>(unit + 4, stride, panel.Numbers);
+        panel.StoreHalves(both, 0);
+        panel.StoreHalves(both >> 16, 1);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Numbers<T>(byte* unit, long stride, int block, int half)
+        where T : struct, IRowBytes<T> => Nibbles.Load<T>(unit + 4, stride, 4 * half);
 }

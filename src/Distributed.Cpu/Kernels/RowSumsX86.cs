@@ -10,6 +10,12 @@ internal static unsafe class PairProducts
     public const byte SevenBits = 127;
     public const byte EighthBit = 128;
 
+    /// <summary><see cref="IInt8Weights.Bits"/> of signed numbers.</summary>
+    public const int SignedBits = 8;
+
+    /// <summary>How many sums of two products can be added in 16 bits: numbers below 2ᵇ times ±127, twice, go there 2⁷⁻ᵇ times.</summary>
+    public static int MostSums(int bits) => bits == SignedBits ? 1 : 1 << (7 - bits);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> MultiplyAdd(Vector256<int> sum, float* scales, float factor, float* target) => Fma.MultiplyAdd(
         Vector256.ConvertToSingle(sum), Vector256.Load(scales) * Vector256.Create(factor), Vector256.Load(target));

@@ -7,7 +7,7 @@ internal static unsafe class SixBitScalesAndMins
 {
     /// <summary>Writes the scales and the negative minimums of eight blocks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel, InputTerms terms)
+    public static void Unpack<T>(byte* unit, long stride, WeightPanel panel, int vectors)
         where T : struct, IByteLanes<T>
     {
         T.Load(unit, stride, out var both, out var a, out var b, out var c);
@@ -18,19 +18,19 @@ internal static unsafe class SixBitScalesAndMins
         // See SixBitScales for where the bits of the eight pairs lie in three words.
         var (six, four, two) = (T.Create(63), T.Create(15), T.Create(48));
         var target = panel.Factors;
-        var later = panel.From(4, terms).Factors;
-        Store(a & six, panel.Scratch, target, terms);
-        Store(b & six, minFactors, target + WeightPanel.Rows, terms);
-        Store((c & four) | ((a >> 2) & two), panel.Scratch, later, terms);
-        Store(((c >> 4) & four) | ((b >> 2) & two), minFactors, later + WeightPanel.Rows, terms);
+        var later = panel.From(4, vectors).Factors;
+        Store(a & six, panel.Scratch, target, vectors);
+        Store(b & six, minFactors, target + WeightPanel.Rows, vectors);
+        Store((c & four) | ((a >> 2) & two), panel.Scratch, later, vectors);
+        Store(((c >> 4) & four) | ((b >> 2) & two), minFactors, later + WeightPanel.Rows, vectors);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<T>(T bytes, float* factors, float* target, InputTerms terms)
+    private static void Store<T>(T bytes, float* factors, float* target, int vectors)
         where T : struct, IByteLanes<T>
     {
         // Not a loop: the shifts by 8 × the index are to be constants.
-        var step = terms.Vectors * WeightPanel.Rows;
+        var step = vectors * WeightPanel.Rows;
         T.StoreScales(bytes, 0, 0, factors, target);
         T.StoreScales(bytes, 1, 0, factors, target + step);
         T.StoreScales(bytes, 2, 0, factors, target + (2 * step));

@@ -3,15 +3,13 @@ using System.Runtime.CompilerServices;
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>Products of a panel in vectors of one width.</summary>
-internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(InstructionSets needs)
-    : Int8MatMul<TWeights, TBytes>(needs | TSums.Needs)
+internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TRows, TSums>(InstructionSets needs)
+    : Int8MatMul<TWeights, TBytes, TRows>(needs | TSums.Needs)
     where TWeights : struct, IInt8Weights
     where TBytes : struct, IByteLanes<TBytes>
+    where TRows : struct, IRowBytes<TRows>
     where TSums : struct, IRowSums<TSums>
 {
-    /// <summary>Numbers stay below twice their offset, and below 32 where there is none.</summary>
-    private const int LargestSevenBitOffset = 64;
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Multiply(ref PanelTask task)
     {
@@ -28,10 +26,10 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
                 {
                     Block(
                         numbers + (row * sizeof(float)), factors + row, values + (token * WeightPanel.BlockColumns), scales[token], terms[token],
-                        TWeights.Terms.HasHalves ? secondTerms[token] : 0, task.Sums + (token * WeightPanel.Rows) + row);
+                        TWeights.HasHalves ? secondTerms[token] : 0, task.Sums + (token * WeightPanel.Rows) + row);
                 }
             numbers += WeightPanel.BlockBytes;
-            factors += TWeights.Terms.Vectors * WeightPanel.Rows;
+            factors += (TWeights.HasHalves ? 2 : 1) * (TWeights.HasMins ? 2 : 1) * WeightPanel.Rows;
             values += task.ValuesStep;
             scales = (float*)((byte*)scales + task.ScalesStep);
             terms = (int*)((byte*)terms + task.ScalesStep);
@@ -42,18 +40,18 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Block(byte* numbers, float* factors, sbyte* values, float scale, int term, int secondTerm, float* target)
     {
-        var sevenBits = TWeights.Terms.Offset <= LargestSevenBitOffset;
-        var first = TSums.Create(TWeights.Terms.HasMins ? 0 : term);
+        var sevenBits = TWeights.Bits < PairProducts.SignedBits;
+        var first = TSums.Create(TWeights.HasMins ? 0 : term);
         first = TSums.Add(first, numbers, values, sevenBits);
         first = TSums.Add(first, numbers + 64, values + 4, sevenBits);
         first = TSums.Add(first, numbers + 128, values + 8, sevenBits);
         first = TSums.Add(first, numbers + 192, values + 12, sevenBits);
-        var second = TWeights.Terms.HasHalves ? TSums.Create(TWeights.Terms.HasMins ? 0 : secondTerm) : first;
+        var second = TWeights.HasHalves ? TSums.Create(TWeights.HasMins ? 0 : secondTerm) : first;
         second = TSums.Add(second, numbers + 256, values + 16, sevenBits);
         second = TSums.Add(second, numbers + 320, values + 20, sevenBits);
         second = TSums.Add(second, numbers + 384, values + 24, sevenBits);
         second = TSums.Add(second, numbers + 448, values + 28, sevenBits);
-        if (TWeights.Terms.HasHalves)
+        if (TWeights.HasHalves)
         {
             TSums.MultiplyAdd(first, factors, scale, target);
             TSums.MultiplyAdd(second, factors + WeightPanel.Rows, scale, target);
@@ -62,11 +60,11 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TSums>(Instructi
         {
             TSums.MultiplyAdd(second, factors, scale, target);
         }
-        if (!TWeights.Terms.HasMins)
+        if (!TWeights.HasMins)
             return;
-        var mins = factors + (TWeights.Terms.Mins * WeightPanel.Rows);
+        var mins = factors + ((TWeights.HasHalves ? 2 : 1) * WeightPanel.Rows);
         TSums.AddMins(mins, BitConverter.Int32BitsToSingle(term), target);
-        if (TWeights.Terms.HasHalves)
+        if (TWeights.HasHalves)
             TSums.AddMins(mins + WeightPanel.Rows, BitConverter.Int32BitsToSingle(secondTerm), target);
     }
 }

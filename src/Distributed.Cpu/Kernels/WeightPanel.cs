@@ -36,7 +36,10 @@ internal readonly unsafe struct WeightPanel(byte* numbers, float* factors, ushor
     /// <summary>[blocks][vectors][16 rows]</summary>
     public readonly float* Factors = factors;
 
-    /// <summary>The same as IEEE halves, where a type has its factors as such; they become <see cref="Factors"/> together.</summary>
+    /// <summary>
+    /// Room for the same as IEEE halves, where a type has its factors as such, to become <see cref="Factors"/> together; null where they
+    /// are to become that at once.
+    /// </summary>
     public readonly ushort* Halves = halves;
 
     /// <summary>[2][16 rows]</summary>
@@ -44,6 +47,23 @@ internal readonly unsafe struct WeightPanel(byte* numbers, float* factors, ushor
 
     /// <summary>The panel from a later block on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public WeightPanel From(int block, InputTerms terms) => new(
-        Numbers + (block * BlockBytes), Factors + (block * terms.Vectors * Rows), Halves + (block * terms.Vectors * Rows), Scratch);
+    public WeightPanel From(int block, int vectors) =>
+        new(Numbers + (block * BlockBytes), Factors + (block * vectors * Rows), Halves + (block * vectors * Rows), Scratch);
+
+    /// <summary>The panel from a later row on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public WeightPanel FromRow(int row) => new(Numbers + (row * sizeof(int)), Factors + row, Halves + row, Scratch);
+
+    /// <summary>Writes factors that are halves, in the lower two bytes of each lane, as such or as float32.</summary>
+    /// <param name="value">Lanes of rows.</param>
+    /// <param name="vector">Which of the block's vectors.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreHalves<T>(T value, int vector)
+        where T : struct, IByteLanes<T>
+    {
+        if (Halves is null)
+            T.StoreLowHalves(value, Factors + (vector * Rows));
+        else
+            T.StoreLow(value, Halves + (vector * Rows));
+    }
 }
