@@ -58,8 +58,8 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
             var isHere = worker.Address.IsThisMachine;
             if (!isHere || !here.TryGetValue($"{shape}", out var times))
             {
-                var probe = await LinkProbe.RunAsync(LinkProbe.Quick(worker.Address, shape), "coordinator", cancellation);
-                if (LinkTimes.Of(probe) is not { } measured)
+                var probe = LinkProbe.Quick(worker.Address, shape);
+                if (LinkTimes.Of(probe, await LinkProbe.RunAsync(probe, "coordinator", cancellation)) is not { } measured)
                     continue;
                 times = measured;
                 if (isHere)
@@ -126,10 +126,9 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
         using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name));
         try
         {
-            return LinkTimes.Of(await new StageService.StageServiceClient(channel).ProbeLinkAsync(
-                LinkProbe.Quick(to.Address, config.LinkBetween(from.Name, to.Name)),
-                deadline: DateTime.UtcNow + ProbePatience,
-                cancellationToken: cancellation));
+            var request = LinkProbe.Quick(to.Address, config.LinkBetween(from.Name, to.Name));
+            return LinkTimes.Of(request, await new StageService.StageServiceClient(channel).ProbeLinkAsync(
+                request, deadline: DateTime.UtcNow + ProbePatience, cancellationToken: cancellation));
         }
         catch (RpcException)
         {

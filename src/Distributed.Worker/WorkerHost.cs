@@ -82,7 +82,7 @@ public static class WorkerHost
     /// <param name="kvType">The format of the KV cache that they must have.</param>
     /// <param name="link">What to make of the link; null to leave it as it is.</param>
     /// <param name="cancellation">Gives up.</param>
-    public static async Task<(WorkerDescription Worker, ProbeLinkReply Link)> MeasureHereAsync(
+    public static async Task<(WorkerDescription Worker, ProbeLinkRequest Request, ProbeLinkReply Link)> MeasureHereAsync(
         WorkerOptions options, IEnumerable<string> types, KvType kvType, LinkShape? link, CancellationToken cancellation)
     {
         var folder = Directory.CreateTempSubdirectory("distributed-");
@@ -101,7 +101,8 @@ public static class WorkerHost
             var profiles = await client.ProfileAsync(request, cancellationToken: cancellation);
             foreach (var device in worker.Devices)
                 device.Profile = profiles.Devices.First(profile => profile.Device == device.Name);
-            return (worker, await LinkProbe.RunAsync(LinkProbe.Quick(address, link), options.Name, cancellation));
+            var probe = LinkProbe.Quick(address, link);
+            return (worker, probe, await LinkProbe.RunAsync(probe, options.Name, cancellation));
         }
         finally
         {

@@ -63,9 +63,9 @@ internal sealed class ClusterTarget : IAsyncDisposable
             Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
             Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(config.Workers.Count) },
         };
-        var (worker, link) = await WorkerHost.MeasureHereAsync(options, ModelUnits.Of(model).Types, config.KvType, config.Link, cancellation);
+        var (worker, request, link) = await WorkerHost.MeasureHereAsync(options, ModelUnits.Of(model).Types, config.KvType, config.Link, cancellation);
         var links = new LinkTable();
-        if (LinkTimes.Of(link) is not { } times)
+        if (LinkTimes.Of(request, link) is not { } times)
             throw new StageFailureException(link.Failure);
         foreach (var from in config.Workers.Select(worker => worker.Name).Append(LinkTable.Coordinator))
             foreach (var to in config.Workers.Select(worker => worker.Name).Append(LinkTable.Coordinator).Where(to => to != from))

@@ -14,14 +14,14 @@ public static class LinkProbe
     /// <summary>The most bytes an echo gives back; of more it says only that they came.</summary>
     public const int MostEchoed = 64 << 10;
 
-    /// <summary>Bytes of a chunk of <see cref="Quick"/>.</summary>
-    public const int QuickChunkBytes = 512 << 10;
+    private const int LeastQuickBytes = 8 << 10;
+    private const int MostQuickBytes = 512 << 10;
 
     private const int MostRounds = 10_000;
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RoundTimeout = TimeSpan.FromMinutes(1);
 
-    /// <summary>A quick look at a link, enough for a plan: hidden states of a few kilobytes, then of half a megabyte.</summary>
+    /// <summary>A quick look at a link, enough for a plan: hidden states of a few kilobytes, then of half a megabyte or less.</summary>
     /// <param name="address">The far end.</param>
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
     public static ProbeLinkRequest Quick(NodeAddress address, LinkShape? link) => new()
@@ -30,8 +30,8 @@ public static class LinkProbe
         Link = link?.ToString() ?? "",
         StepBytes = 4 << 10,
         Steps = 20,
-        ChunkBytes = QuickChunkBytes,
-        // A slow link need not carry it again and again to be known as slow.
+        // No more than a slow link carries in a moment: what else is on it, like HTTP/2's pings, waits behind the chunk.
+        ChunkBytes = (int)Math.Clamp(link?.BitsPerSecond / 8 / 20 ?? MostQuickBytes, LeastQuickBytes, MostQuickBytes),
         Chunks = 2,
     };
 

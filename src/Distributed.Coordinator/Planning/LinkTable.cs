@@ -9,13 +9,13 @@ namespace Distributed.Coordinator.Planning;
 public readonly record struct LinkTimes(double Latency, double BytesPerSecond)
 {
     /// <summary>What <see cref="LinkProbe.Quick"/> came to; null where it failed.</summary>
-    public static LinkTimes? Of(ProbeLinkReply reply)
+    public static LinkTimes? Of(ProbeLinkRequest request, ProbeLinkReply reply)
     {
         if (reply.Failure is not null || reply.StepNs.Count == 0 || reply.ChunkNs.Count == 0)
             return null;
         var roundTrip = reply.StepNs.Order().ElementAt(reply.StepNs.Count / 2) / 1e9;
         // The least of them: others on the way only ever take some of it.
-        return new LinkTimes(roundTrip / 2, LinkProbe.QuickChunkBytes / Math.Max((reply.ChunkNs.Min() / 1e9) - roundTrip, 1e-6));
+        return new LinkTimes(roundTrip / 2, request.ChunkBytes / Math.Max((reply.ChunkNs.Min() / 1e9) - roundTrip, 1e-6));
     }
 
     /// <summary>Seconds of one frame.</summary>
