@@ -34,7 +34,8 @@ internal static class SentWeights
             Workers = [.. layers.Select(stage => stage.Worker).DistinctBy(worker => worker.Name)],
             Split = [.. layers.Select(stage => new SplitConfig { Worker = stage.Worker.Name, Layers = new LayerRange(stage.First, stage.Last) })],
         };
-        var placement = await ClusterPlan.MakeAsync(model, config, timeout.Token);
+        // The split is given: what the workers can do need not be measured.
+        var placement = ClusterPlan.Make(model, config, await ClusterSurvey.DescribeAsync(config, timeout.Token, isAnyNeeded: true));
         return () => Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, default).WaitAsync(RunningCluster.Patience);
     }
 
