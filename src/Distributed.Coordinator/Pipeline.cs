@@ -6,6 +6,7 @@ using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Tracing;
 using Distributed.Coordinator.Weights;
 using Distributed.Core;
@@ -72,6 +73,10 @@ public sealed class Pipeline : IAsyncDisposable
 
     /// <summary>The clocks of the workers, in the order of the stages.</summary>
     public IReadOnlyList<PeerClock> Clocks => [.. Placement.Stages.Select(_workers.ClockOf)];
+
+    /// <summary>The most tokens of a prompt of <paramref name="length"/> that go in one step.</summary>
+    public int ChunkFor(int length) =>
+        BatchFormation.ChunkFor(length, Placement.Stages.Count, Placement.Stages[0].Spec.MaxBatchTokens);
 
     /// <summary>Completes when the pipeline can no longer go on, with the reason.</summary>
     public Task<Failure> Failed => _failed.Task;

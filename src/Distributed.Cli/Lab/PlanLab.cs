@@ -1,11 +1,8 @@
 using System.Diagnostics;
 using Distributed.Cli.Bench;
-using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
-using Distributed.Cluster.Protocol;
 using Distributed.Coordinator;
-using Distributed.Core.Sampling;
 using Distributed.Worker;
 
 namespace Distributed.Cli.Lab;
@@ -42,8 +39,6 @@ internal sealed record PlanLabRow(
 /// <param name="cancellation">Gives up.</param>
 internal sealed class PlanLab(int prompt, int answer, int repeats, CancellationToken cancellation)
 {
-    private static readonly Sampling Greedy = new SamplingOptions { Temperature = 0 }.ToMessage([]);
-
     /// <summary>One split.</summary>
     public async Task<PlanLabRow> RunAsync(BenchModel model, int workers, int threads, LinkShape? link)
     {
@@ -62,16 +57,19 @@ internal sealed class PlanLab(int prompt, int answer, int repeats, CancellationT
         var costs = placement.Costs ?? throw new IOException("a worker did not tell its profile");
         await using var pipeline = await Pipeline.StartAsync(model.Model, config, placement, epoch: 1, progress: null, cancellation);
 
+        var lab = new LabSteps(pipeline, model.Model.Config.VocabSize, cancellation);
         var (prefills, steps) = (new List<double>(), new List<double>());
         for (var run = 0; run <= repeats; run++)
         {
-            var prefill = await PrefillAsync(pipeline, config.MaxBatchTokens, model.Model.Config.VocabSize);
-            var decode = await DecodeAsync(pipeline, model.Model.Config.VocabSize);
-            await pipeline.ReleaseAsync([0], cancellation);
+            var clock = Stopwatch.StartNew();
+            await lab.PrefillAsync(prompt);
+            var prefill = clock.Elapsed.TotalMilliseconds;
+            var decode = await lab.DecodeAsync(prompt, answer);
+            await lab.ReleaseAsync();
             if (run == 0)
                 continue;
             prefills.Add(prefill);
-            steps.AddRange(decode);
+            steps.AddRange(decode.Select(step => step.Time.TotalMilliseconds));
         }
 
         return new PlanLabRow(
@@ -79,38 +77,5 @@ internal sealed class PlanLab(int prompt, int answer, int repeats, CancellationT
             costs.Decode(prompt + ((answer + 1) / 2.0)).PathMs, Statistics.Median(steps),
             costs.Prefill(0, prompt).TokenMs, Statistics.Median(prefills),
             placement.Stages.Sum(stage => stage.Memory.Total), pipeline.Memory.Sum(stage => stage.Total));
-    }
-
-    // Chunks are sent ahead, as a run sends them: every stage has one to compute.
-    private async Task<double> PrefillAsync(Pipeline pipeline, int chunk, int vocabulary)
-    {
-        var clock = Stopwatch.StartNew();
-        var flights = new Queue<Task<StepResult>>();
-        for (var at = 0; at < prompt; at += chunk)
-        {
-            var count = Math.Min(chunk, prompt - at);
-            var slice = new Slice { Sequence = 0, Start = at, Count = count, Sampling = at + count == prompt ? Greedy : null };
-            int[] tokens = [.. Enumerable.Range(at, count).Select(position => 3 + (position * 31 % (vocabulary - 3)))];
-            flights.Enqueue(pipeline.RunAsync([slice], tokens, cancellation));
-            if (flights.Count > pipeline.Placement.Stages.Count)
-                await flights.Dequeue();
-        }
-
-        await Task.WhenAll(flights);
-        return clock.Elapsed.TotalMilliseconds;
-    }
-
-    private async Task<List<double>> DecodeAsync(Pipeline pipeline, int vocabulary)
-    {
-        var steps = new List<double>();
-        for (var i = 0; i < answer; i++)
-        {
-            var slice = new Slice { Sequence = 0, Start = prompt + i, Count = 1, Sampling = Greedy };
-            var start = Stopwatch.GetTimestamp();
-            await pipeline.RunAsync([slice], [3 + (i * 17 % (vocabulary - 3))], cancellation);
-            steps.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-        }
-
-        return steps;
     }
 }

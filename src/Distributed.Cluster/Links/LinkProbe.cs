@@ -18,6 +18,7 @@ public static class LinkProbe
     private const int MostQuickBytes = 512 << 10;
 
     private const int MostRounds = 10_000;
+    private const int MostRestMs = 1000;
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RoundTimeout = TimeSpan.FromMinutes(1);
 
@@ -30,6 +31,7 @@ public static class LinkProbe
         Link = link?.ToString() ?? "",
         StepBytes = 4 << 10,
         Steps = 20,
+        RestMs = 2,
         // No more than a slow link carries in a moment: what else is on it, like HTTP/2's pings, waits behind the chunk.
         ChunkBytes = (int)Math.Clamp(link?.BitsPerSecond / 8 / 20 ?? MostQuickBytes, LeastQuickBytes, MostQuickBytes),
         Chunks = 2,
@@ -59,8 +61,8 @@ public static class LinkProbe
                 return Failed(FailureCode.HopLost, $"{address} closed the stream without an answer");
             if (call.ResponseStream.Current.Refused is { } refused)
                 return new ProbeLinkReply { Failure = refused };
-            reply.StepNs.Add(await TimeAsync(call, request.StepBytes, request.Steps, patience.Token));
-            reply.ChunkNs.Add(await TimeAsync(call, request.ChunkBytes, request.Chunks, patience.Token));
+            reply.StepNs.Add(await TimeAsync(call, request.StepBytes, request.Steps, request.RestMs, patience.Token));
+            reply.ChunkNs.Add(await TimeAsync(call, request.ChunkBytes, request.Chunks, restMs: 0, patience.Token));
             await call.RequestStream.CompleteAsync();
         }
         catch (RpcException error)
@@ -101,13 +103,15 @@ public static class LinkProbe
     }
 
     private static async Task<long[]> TimeAsync(
-        AsyncDuplexStreamingCall<StageFrame, StageReply> call, int bytes, int rounds, CancellationToken cancellation)
+        AsyncDuplexStreamingCall<StageFrame, StageReply> call, int bytes, int rounds, int restMs, CancellationToken cancellation)
     {
         var hidden = UnsafeByteOperations.UnsafeWrap(new byte[bytes]);
         var times = new long[rounds];
         // As many again before, for the code to be compiled and the buffers to be there.
         for (var round = -rounds; round < rounds; round++)
         {
+            if (restMs > 0)
+                await Task.Delay(restMs, cancellation);
             var clock = Stopwatch.GetTimestamp();
             await call.RequestStream.WriteAsync(new StageFrame { Step = new Step { Step_ = round, Hidden = hidden } }, cancellation);
             if (!await call.ResponseStream.MoveNext(cancellation))
@@ -129,6 +133,8 @@ public static class LinkProbe
             return $"step_bytes is {request.StepBytes}: must lie between 1 and {MostEchoed}";
         if (request.ChunkBytes is < 1 or > NodeChannel.MaxMessageBytes / 2)
             return $"chunk_bytes is {request.ChunkBytes}: must lie between 1 and {NodeChannel.MaxMessageBytes / 2}";
+        if (request.RestMs is < 0 or > MostRestMs)
+            return $"rest_ms is {request.RestMs}: must lie between 0 and {MostRestMs}";
         return request.Steps is < 1 or > MostRounds || request.Chunks is < 1 or > MostRounds
             ? $"steps and chunks are {request.Steps} and {request.Chunks}: must lie between 1 and {MostRounds}"
             : null;

@@ -44,8 +44,14 @@ internal sealed class WorkerProcess : IAsyncDisposable
 
     public async Task StartAsync()
     {
-        var start = new ProcessStartInfo(RunningCluster.Program[0]) { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in (string[])["worker", "--name", _name, "--listen", $"{Address}", .. _arguments])
+        var start = new ProcessStartInfo(RunningCluster.Program[0])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        // As a worker that belongs to this process: it ends with it, and does not measure its devices at every start.
+        foreach (var argument in (string[])["worker", "--exit-with-input", "--name", _name, "--listen", $"{Address}", .. _arguments])
             start.ArgumentList.Add(argument);
         _process = Process.Start(start)!;
         _process.ErrorDataReceived += (_, line) =>
