@@ -15,6 +15,7 @@ public sealed class Device(string name, string hardware, long memoryLimit, int t
 {
     private readonly Lock _lock = new();
     private long _used;
+    private Task _measured = Task.CompletedTask;
 
     /// <summary>The name it is configured by.</summary>
     public string Name { get; } = name;
@@ -25,25 +26,37 @@ public sealed class Device(string name, string hardware, long memoryLimit, int t
     /// <summary>What stages may take, bytes.</summary>
     public long MemoryLimit { get; } = memoryLimit;
 
+    /// <summary>Ends when nobody measures the device any longer.</summary>
+    public Task WhenMeasured
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _measured;
+            }
+        }
+    }
+
     /// <summary>Makes a backend for one stage.</summary>
     public Backend CreateBackend() => createBackend();
 
     /// <summary>Takes memory for a stage before it loads; dispose the result to give it back.</summary>
     /// <exception cref="StageFailureException">It does not fit; the message has the numbers.</exception>
-    public IDisposable Reserve(long bytes, string worker, int stage)
+    public IDisposable Reserve(long bytes, string worker, int stage) => Reserve(bytes, "the stage takes", worker, stage);
+
+    /// <summary>Takes memory to measure the device with; dispose the result to give it back. One at a time.</summary>
+    /// <exception cref="StageFailureException">It does not fit; the message has the numbers.</exception>
+    public IDisposable ReserveToMeasure(long bytes, string worker)
     {
+        var measured = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var reservation = Reserve(bytes, "to measure what the device can do takes", worker, -1, measured);
         lock (_lock)
         {
-            if (_used + bytes > MemoryLimit)
-                throw new StageFailureException(
-                    FailureCode.OutOfMemory,
-                    $"the stage takes {ByteSize.Format(bytes)} on {Name}, of which {ByteSize.Format(MemoryLimit - _used)} of {ByteSize.Format(MemoryLimit)} are free",
-                    worker,
-                    stage);
-            _used += bytes;
+            _measured = measured.Task;
         }
 
-        return new Reservation(this, bytes);
+        return reservation;
     }
 
     /// <summary>The device as the protocol describes it.</summary>
@@ -55,6 +68,22 @@ public sealed class Device(string name, string hardware, long memoryLimit, int t
         }
     }
 
+    private Reservation Reserve(long bytes, string what, string worker, int stage, TaskCompletionSource? returned = null)
+    {
+        lock (_lock)
+        {
+            if (_used + bytes > MemoryLimit)
+                throw new StageFailureException(
+                    FailureCode.OutOfMemory,
+                    $"{what} {ByteSize.Format(bytes)} on {Name}, of which {ByteSize.Format(MemoryLimit - _used)} of {ByteSize.Format(MemoryLimit)} are free",
+                    worker,
+                    stage);
+            _used += bytes;
+        }
+
+        return new Reservation(this, bytes, returned);
+    }
+
     private void Return(long bytes)
     {
         lock (_lock)
@@ -63,14 +92,16 @@ public sealed class Device(string name, string hardware, long memoryLimit, int t
         }
     }
 
-    private sealed class Reservation(Device device, long bytes) : IDisposable
+    private sealed class Reservation(Device device, long bytes, TaskCompletionSource? returned) : IDisposable
     {
         private int _returned;
 
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref _returned, 1) == 0)
-                device.Return(bytes);
+            if (Interlocked.Exchange(ref _returned, 1) != 0)
+                return;
+            device.Return(bytes);
+            returned?.TrySetResult();
         }
     }
 }

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Distributed.Cluster;
-using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
@@ -20,7 +19,9 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     private const int MaxStages = 64;
 
     private readonly ConcurrentDictionary<(string Pipeline, int Stage), StageRunner> _stages = new();
-    private readonly SemaphoreSlim _loading = new(1, 1);
+    private readonly KeyedTurns<(string Pipeline, int Stage)> _loading = new();
+    // Stages are read one after the other, which disks like better; weights come over the wire for several at a time.
+    private readonly SemaphoreSlim _reading = new(1, 1);
 
     /// <summary>Where the coordinator's streams of weights arrive.</summary>
     public PendingSupplies Supplies => copies.Supplies;
@@ -36,7 +37,7 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     public async Task<StageRunner> LoadAsync(LoadRequest request, StageLoading progress, CancellationToken cancellation)
     {
         var owned = new List<IDisposable>();
-        await _loading.WaitAsync(cancellation);
+        using var turn = await _loading.TakeAsync((request.Pipeline, request.Stage), cancellation);
         try
         {
             await RemoveOldAsync(request);
@@ -62,10 +63,6 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
                 OutOfMemoryException => Fail(request, FailureCode.OutOfMemory, "the system has no memory left for the stage", error),
                 _ => error,
             };
-        }
-        finally
-        {
-            _loading.Release();
         }
     }
 
@@ -141,24 +138,39 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
             await old.DisposeAsync();
         }
 
-        if (_stages.Count >= MaxStages)
-            throw Fail(request, FailureCode.OutOfMemory, $"this worker holds {_stages.Count} stages, at most {MaxStages}");
+        // Those that are being loaded, this one among them, will be there soon.
+        var stages = _stages.Keys.Union(_loading.Keys).Count();
+        if (stages > MaxStages)
+            throw Fail(request, FailureCode.OutOfMemory, $"this worker holds {stages - 1} stages, at most {MaxStages}");
     }
 
     private async Task<StageRunner> LoadAsync(
         LoadRequest request, StageLoading progress, List<IDisposable> owned, CancellationToken cancellation)
     {
         var device = devices.Find(request.Device, NameFor(request), request.Stage);
+        // What a measurement has taken meanwhile it gives back, and it must not measure the load.
+        await device.WhenMeasured.WaitAsync(cancellation);
         StageSpec? spec = null;
         var copy = await copies.OpenAsync(request, NameFor(request), model => spec ??= Reserve(model), progress.Report, cancellation);
-        owned.Add(copy);
+        // Before the reservation: that ends when nothing of the stage is left.
+        owned.Insert(0, copy);
         progress.BytesReceived = copy.BytesReceived;
         var backend = device.CreateBackend();
         owned.Insert(0, backend);
-        var stage = Stage.Load(copy.Model, backend, spec!, progress, cancellation);
+        await _reading.WaitAsync(cancellation);
+        Stage stage;
+        try
+        {
+            stage = Stage.Load(copy.Model, backend, spec!, progress, cancellation);
+        }
+        finally
+        {
+            _reading.Release();
+        }
+
         var identity = new StageIdentity(
             request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
-            request.Wire is "" ? WireType.F32 : WireTypes.ByName[request.Wire]);
+            StageRequest.WireOf(request)!.Value);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
         return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink), owned);
 

@@ -38,7 +38,7 @@ public sealed class StageLoading : IProgress<long>
     {
         lock (_lock)
         {
-            (_latest.WantsWeights, _latest.BytesReceived, _latest.BytesToReceive) = (true, received.Bytes, received.Total);
+            (_latest.WantsWeights, _latest.BytesReceived, _latest.BytesToReceive) = (received.Bytes < received.Total, received.Bytes, received.Total);
         }
     }
 

@@ -9,6 +9,10 @@ namespace Distributed.Worker;
 /// <summary>Holds a load request against the model before anything is allocated by its numbers.</summary>
 public static class StageRequest
 {
+    /// <summary>The format of hidden states between the stages, f32 where the request names none; null where it names an unknown one.</summary>
+    public static WireType? WireOf(LoadRequest request) => request.Wire is "" ? WireType.F32
+        : WireTypes.ByName.TryGetValue(request.Wire, out var wire) ? wire : null;
+
     /// <summary>The stage the request asks for.</summary>
     /// <exception cref="StageFailureException">A number breaks its rule; the message names all that do.</exception>
     public static StageSpec ToSpec(LoadRequest request, ModelConfig model, string worker)
@@ -28,9 +32,9 @@ public static class StageRequest
         Require(request.KvBlocks is > 0 and <= 1 << 24, "kv_blocks", request.KvBlocks, $"must lie between 1 and {1 << 24}");
         var kvType = KvTypes.TryParse(request.KvType);
         Require(kvType is not null, "kv_type", request.KvType, "must be f32, f16 or q8_0");
-        var knowsWire = WireTypes.ByName.TryGetValue(request.Wire is "" ? "f32" : request.Wire, out var wire);
-        Require(knowsWire, "wire", request.Wire, $"must be one of {string.Join(", ", WireTypes.ByName.Keys)}");
-        if (knowsWire && wire.Error(model.HiddenSize) is { } wireError)
+        var wire = WireOf(request);
+        Require(wire is not null, "wire", request.Wire, $"must be one of {string.Join(", ", WireTypes.ByName.Keys)}");
+        if (wire?.Error(model.HiddenSize) is { } wireError)
             errors.Add(wireError.ToString());
         Require(
             request.Stage == request.NumStages - 1 || NodeAddress.TryParse(request.NextAddress) is not null,

@@ -11,6 +11,15 @@ public class LoadTests
         ["version"] = (request => request.ProtocolVersion = 99, FailureCode.ProtocolMismatch, ["99", $"{ProtocolVersion.Current}"]),
         ["hash"] = (request => request.ModelHash = ByteString.CopyFrom(new byte[32]), FailureCode.ModelMismatch, ["0000000000", "the coordinator has"]),
         ["missing file"] = (request => request.ModelPath = "/nowhere/model.gguf", FailureCode.ModelUnreadable, ["/nowhere/model.gguf"]),
+        ["files"] = (request => request.Sent(), FailureCode.BadFrame, ["0 files", "1 to"]),
+        ["one file of a folder"] = (request => request.Sent((9, 9)).Model.Format = ModelOutline.Types.Format.HuggingFace, FailureCode.BadFrame, ["1 files"]),
+        ["format"] = (request => request.Sent((9, 9)).Model.Format = (ModelOutline.Types.Format)7, FailureCode.BadFrame, ["model.format is 7"]),
+        ["negative file"] = (request => request.Sent((-1, 1)), FailureCode.BadFrame, ["parts[0].length is -1"]),
+        ["endless file"] = (request => request.Sent((long.MaxValue, 1)), FailureCode.BadFrame, ["9223372036854775807", "17592186044416"]),
+        ["header beyond its file"] = (request => request.Sent((100, 50), (100, 101)), FailureCode.BadFrame, ["parts[1].header_bytes is 101", "100"]),
+        ["endless header"] = (request => request.Sent((1L << 40, 1L << 39)), FailureCode.BadFrame, ["549755813888"]),
+        ["headers together"] = (request => request.Sent([.. Enumerable.Repeat((1L << 28, 1L << 28), 9)]), FailureCode.BadFrame, ["2415919104"]),
+        ["hash of another length"] = (request => request.Sent((9, 9)).ModelHash = ByteString.CopyFrom([1, 2]), FailureCode.BadFrame, ["2 bytes", "32"]),
         ["device"] = (request => request.Device = "cuda:0", FailureCode.UnknownDevice, ["cuda:0", "cpu"]),
         ["layers"] = (request => request.EndLayer = 9, FailureCode.BadFrame, ["[0, 9)", "8"]),
         ["context"] = (request => request.Context = 1 << 30, FailureCode.BadFrame, ["1073741824", "512"]),
@@ -38,6 +47,26 @@ public class LoadTests
         Assert.Equal(code, failure.Code);
         Assert.All(mentions, mention => Assert.Contains(mention, failure.Message, StringComparison.Ordinal));
         Assert.Equal(0, (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed);
+    }
+
+    [Fact]
+    public async Task Load_that_waits_for_weights_keeps_no_other_one_waiting()
+    {
+        await using var worker = await RunningWorker.StartAsync();
+        var waiting = RunningWorker.WholeModel();
+        (waiting.ModelPath, waiting.Model) = ("/nowhere/model.gguf", WeightChunks.OutlineOf(RunningWorker.Model.Source));
+        using var call = worker.Client.Load(waiting, deadline: DateTime.UtcNow.AddSeconds(20));
+        while (await call.ResponseStream.MoveNext(default) && !call.ResponseStream.Current.WantsWeights)
+        {
+        }
+
+        var other = RunningWorker.WholeModel();
+        other.Pipeline = "other";
+        var loaded = (await worker.LoadAsync(other)).Loaded;
+
+        Assert.NotNull(loaded);
+        Assert.True(await call.ResponseStream.MoveNext(default));
+        Assert.True(call.ResponseStream.Current.WantsWeights);
     }
 
     [Fact]

@@ -22,13 +22,16 @@ public sealed class RunningWorker : IAsyncDisposable
     {
         var listening = new TaskCompletionSource<NodeAddress>();
         Address = NodeAddress.Parse("listen", $"unix:{_folder}/worker");
-        _running = WorkerHost.RunAsync(options with { Listen = Address }, listening.SetResult, _stopping.Token);
+        _running = WorkerHost.RunAsync(options with { Listen = Address, Data = Data }, listening.SetResult, _stopping.Token);
         Listening = Task.WhenAny(_running, listening.Task).Unwrap();
         _channel = NodeChannel.Open(Address, TimeSpan.FromSeconds(5));
         Client = new StageService.StageServiceClient(_channel);
     }
 
     public NodeAddress Address { get; }
+
+    /// <summary>The worker's own folder.</summary>
+    public string Data => Path.Combine(_folder, "data");
 
     public StageService.StageServiceClient Client { get; }
 

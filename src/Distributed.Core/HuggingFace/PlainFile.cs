@@ -20,7 +20,7 @@ internal static class PlainFile
         if (length == 0)
             throw new InvalidInputException(Path.GetFileName(path), "0 bytes", "must be a plain file that is not empty", path);
 
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
         var bytes = new byte[length];
         stream.ReadExactly(bytes);
         return bytes;

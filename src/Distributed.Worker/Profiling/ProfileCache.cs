@@ -14,7 +14,6 @@ internal sealed class ProfileCache(string folder)
     private const int MostFiles = 32;
     private const long MostBytes = 1 << 20;
 
-    private static readonly TimeSpan LockInterval = TimeSpan.FromMilliseconds(50);
     private static readonly JsonFormatter Formatter = new(JsonFormatter.Settings.Default.WithIndentation());
 
     /// <summary>The profile of that key; null where there is none that can be read.</summary>
@@ -34,9 +33,8 @@ internal sealed class ProfileCache(string folder)
         }
     }
 
-    /// <summary>Keeps a profile, in place of an older one of its key.</summary>
-    /// <returns>Whether it could be written.</returns>
-    public bool Write(DeviceProfile profile)
+    /// <summary>Keeps a profile, in place of an older one of its key, where it can be written.</summary>
+    public void Write(DeviceProfile profile)
     {
         try
         {
@@ -45,13 +43,12 @@ internal sealed class ProfileCache(string folder)
             var temporary = PathOf($"{profile.Key}.{Environment.ProcessId}.{Guid.NewGuid():N}") + ".tmp";
             File.WriteAllText(temporary, Formatter.Format(profile));
             File.Move(temporary, PathOf(profile.Key), overwrite: true);
-            foreach (var old in new DirectoryInfo(folder).GetFiles().OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostFiles))
+            foreach (var old in new DirectoryInfo(folder).GetFiles("*.json").OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostFiles))
                 old.Delete();
-            return true;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return false;
+            // The next start measures again.
         }
     }
 
@@ -62,28 +59,15 @@ internal sealed class ProfileCache(string folder)
     /// <param name="cancellation">Gives up.</param>
     public async Task<IDisposable?> LockAsync(TimeSpan patience, CancellationToken cancellation)
     {
-        for (var waited = TimeSpan.Zero; waited < patience; waited += LockInterval)
+        try
         {
-            try
-            {
-                Directory.CreateDirectory(folder);
-                return new FileStream(Path.Combine(folder, "measuring.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            }
-            catch (UnauthorizedAccessException)
-            {
-                return null;
-            }
-            catch (IOException) when (Directory.Exists(folder))
-            {
-                await Task.Delay(LockInterval, cancellation);
-            }
-            catch (IOException)
-            {
-                return null;
-            }
+            Directory.CreateDirectory(folder);
+            return await FileLock.OwnAsync(Path.Combine(folder, "measuring.lock"), patience, cancellation);
         }
-
-        return null;
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     }
 
     // Figures that are no figures would make plans that are none.

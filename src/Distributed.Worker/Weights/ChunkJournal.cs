@@ -18,6 +18,7 @@ internal sealed class ChunkJournal : IDisposable
     private const string Prefix = "chunks-";
     private const int HeadBytes = 16;
     private const int RecordBytes = 32;
+    private const int MaxAttempts = 100;
     private const ulong Magic = 0x314b_4e55_4843_4344; // DCHUNK1
 
     private readonly FileStream _file;
@@ -35,18 +36,27 @@ internal sealed class ChunkJournal : IDisposable
         return journal;
     }
 
-    /// <summary>What is on record in a folder, and the bytes that it takes and is about to take.</summary>
+    /// <summary>
+    /// What is on record in a folder, and the bytes that it takes and is about to take; nothing where the folder is not there. Other
+    /// processes may put its journals together, or delete it, at the same time.
+    /// </summary>
     public static (Dictionary<Chunk, UInt128> Chunks, long Bytes, IReadOnlyList<string> Files) Read(string folder)
     {
-        var (chunks, bytes, files) = (new Dictionary<Chunk, UInt128>(), 0L, new List<string>());
-        // Of two that name one chunk the later one is right.
-        foreach (var file in new DirectoryInfo(folder).EnumerateFiles($"{Prefix}*").OrderBy(file => file.LastWriteTimeUtc))
+        for (var attempt = 1; ; attempt++)
         {
-            files.Add(file.FullName);
-            bytes += Read(file.FullName, chunks);
+            try
+            {
+                return ReadOnce(folder);
+            }
+            catch (DirectoryNotFoundException)
+            {
+                return ([], 0, []);
+            }
+            catch (FileNotFoundException) when (attempt < MaxAttempts)
+            {
+                // Its records are in the journal that was put together of it and others.
+            }
         }
-
-        return (chunks, bytes, files);
     }
 
     /// <summary>Puts the journals of a folder that nobody writes to together into one.</summary>
@@ -91,6 +101,19 @@ internal sealed class ChunkJournal : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    private static (Dictionary<Chunk, UInt128> Chunks, long Bytes, IReadOnlyList<string> Files) ReadOnce(string folder)
+    {
+        var (chunks, bytes, files) = (new Dictionary<Chunk, UInt128>(), 0L, new List<string>());
+        // Of two that name one chunk the later one is right.
+        foreach (var file in new DirectoryInfo(folder).GetFiles($"{Prefix}*").OrderBy(file => file.LastWriteTimeUtc))
+        {
+            files.Add(file.FullName);
+            bytes += Read(file.FullName, chunks);
+        }
+
+        return (chunks, bytes, files);
+    }
 
     private static long Read(string path, Dictionary<Chunk, UInt128> chunks)
     {

@@ -1,6 +1,7 @@
 using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
+using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 
 namespace Distributed.Worker.Weights;
@@ -14,6 +15,9 @@ namespace Distributed.Worker.Weights;
 /// <param name="logger">Told why an own copy is not used.</param>
 public sealed partial class ModelCopies(WeightStore store, PendingSupplies supplies, ILogger logger)
 {
+    // Stages of one model have tensors in common: the second one finds what the first one was sent.
+    private readonly KeyedTurns<ByteString> _receiving = new();
+
     /// <summary>Where the coordinator's streams arrive.</summary>
     public PendingSupplies Supplies { get; } = supplies;
 
@@ -50,6 +54,7 @@ public sealed partial class ModelCopies(WeightStore store, PendingSupplies suppl
         OutlineRules.Check(request, worker);
         if (File.Exists(request.ModelPath) || Directory.Exists(request.ModelPath))
             LogNotUsed(logger, failure.Message);
+        using var turn = await _receiving.TakeAsync(request.ModelHash, cancellation);
         var receiving = new WeightReceiver(store, Supplies, request, worker, progress);
         try
         {

@@ -40,8 +40,11 @@ public sealed class PendingSupplies(string worker)
     public async Task OfferAsync(
         SupplyHello hello, IAsyncStreamReader<WeightSupply> answers, IServerStreamWriter<WeightRequest> requests, CancellationToken cancellation)
     {
-        if (!_expected.TryRemove((hello.Pipeline, hello.Stage), out var expected)
-            || expected.Request.Epoch != hello.Epoch || !expected.Request.ModelHash.Equals(hello.ModelHash))
+        var key = (hello.Pipeline, hello.Stage);
+        // A stream of another epoch must not take the place of the one that is expected.
+        if (!_expected.TryGetValue(key, out var expected)
+            || expected.Request.Epoch != hello.Epoch || !expected.Request.ModelHash.Equals(hello.ModelHash)
+            || !_expected.TryRemove(new(key, expected)))
             throw new StageFailureException(
                 FailureCode.UnknownStage, $"no stage {hello.Stage} of pipeline {hello.Pipeline} waits for weights here", worker, hello.Stage);
         var stream = new WeightSupplyStream(answers, requests);

@@ -18,12 +18,13 @@ public sealed class StoredModel : IDisposable
     private readonly string[] _paths;
     private readonly SafeFileHandle?[] _files;
     private readonly IDisposable _lock;
-    private readonly Func<long, ChunkJournal> _makeRoom;
+    private readonly Func<long, CancellationToken, Task<ChunkJournal>> _makeRoom;
     private readonly Dictionary<Chunk, UInt128> _chunks;
     private readonly byte[] _buffer = new byte[WeightChunks.Bytes];
     private ChunkJournal? _journal;
 
-    internal StoredModel(string folder, ModelOutline outline, IDisposable shared, Func<long, ChunkJournal> makeRoom)
+    internal StoredModel(
+        string folder, ModelOutline outline, IDisposable shared, Func<long, CancellationToken, Task<ChunkJournal>> makeRoom)
     {
         _folder = folder;
         _format = outline.Format == ModelOutline.Types.Format.HuggingFace ? ModelFormat.HuggingFace : ModelFormat.Gguf;
@@ -63,10 +64,10 @@ public sealed class StoredModel : IDisposable
 
     /// <summary>Makes room for bytes that are about to be written.</summary>
     /// <exception cref="StoreFullException">There is none.</exception>
-    public void MakeRoom(long bytes)
+    public async Task MakeRoomAsync(long bytes, CancellationToken cancellation)
     {
         // What is on record already is counted with it.
-        var journal = _makeRoom(bytes);
+        var journal = await _makeRoom(bytes, cancellation);
         _journal?.Dispose();
         _journal = journal;
     }

@@ -22,6 +22,7 @@ internal sealed class WeightReceiver(
 {
     private WeightSupplyStream? _stream;
     private ReceivedWeights _received;
+    private long _used;
 
     /// <summary>Receives the stage's weights.</summary>
     /// <param name="plan">Makes the stage of the opened model.</param>
@@ -35,7 +36,7 @@ internal sealed class WeightReceiver(
             {
                 return await FillAsync(plan, cancellation);
             }
-            catch (StoreFullException) when (store.TryRemove(request.ModelHash.Span))
+            catch (StoreFullException full) when (_used <= full.RoomWithoutModel && store.TryRemove(request.ModelHash.Span))
             {
                 // What other splits had left of the same model may be all that was in the way.
                 return await FillAsync(plan, cancellation);
@@ -49,14 +50,15 @@ internal sealed class WeightReceiver(
 
     private async Task<ModelCopy> FillAsync(Func<ModelFile, StageSpec> plan, CancellationToken cancellation)
     {
-        var stored = store.Open(request.ModelHash.Span, request.Model);
+        _used = 0;
+        var stored = await store.OpenAsync(request.ModelHash.Memory, request.Model, cancellation);
         ModelFile? model = null;
         try
         {
-            await BringAsync(stored, stored.Headers, cancellation);
+            await BringAsync(stored, [.. stored.Headers], cancellation);
             model = stored.OpenModel();
             var tensors = StageTensors.For(model, plan(model)).Select(tensor => tensor.Tensor);
-            var received = await BringAsync(stored, stored.ChunksOf(tensors), cancellation);
+            var received = await BringAsync(stored, [.. stored.ChunksOf(tensors)], cancellation);
             return new ModelCopy(model, stored, received);
         }
         catch
@@ -67,16 +69,20 @@ internal sealed class WeightReceiver(
         }
     }
 
-    private async Task<long> BringAsync(StoredModel stored, IEnumerable<Chunk> chunks, CancellationToken cancellation)
+    private async Task<long> BringAsync(StoredModel stored, IReadOnlyCollection<Chunk> chunks, CancellationToken cancellation)
     {
+        _used += chunks.Sum(chunk => (long)chunk.Count);
         var missing = await Task.Run(() => stored.Missing(chunks, cancellation), cancellation);
         if (missing.Count == 0)
             return 0;
         var bytes = missing.Sum(chunk => (long)chunk.Count);
-        stored.MakeRoom(bytes);
+        await stored.MakeRoomAsync(bytes, cancellation);
+        // The stream may come as soon as the coordinator is told that it is wanted: it must be expected by then.
+        var arriving = _stream is null ? supplies.WaitAsync(request, cancellation) : null;
         Tell(_received with { Total = _received.Total + bytes });
-        _stream ??= await supplies.WaitAsync(request, cancellation);
-        var transfer = new WeightTransfer(_stream, worker, request.Stage);
+        if (arriving is not null)
+            _stream = await arriving;
+        var transfer = new WeightTransfer(_stream!, worker, request.Stage);
         await transfer.BringAsync(stored, missing, count => Tell(_received with { Bytes = _received.Bytes + count }), cancellation);
         return bytes;
     }

@@ -11,6 +11,9 @@ namespace Distributed.Worker.Weights;
 /// </summary>
 public sealed class WeightStore
 {
+    // Who has a lock alone has it for a moment: to look, to delete, to write down what is about to come.
+    private static readonly TimeSpan LockPatience = TimeSpan.FromSeconds(30);
+
     private readonly string _folder;
     private readonly string _locks;
     private readonly long _limit;
@@ -30,24 +33,25 @@ public sealed class WeightStore
     /// <summary>Opens what there is of a model, and keeps it from being thrown out until it is disposed of.</summary>
     /// <param name="hash">The model's hash; names it.</param>
     /// <param name="outline">Its files, checked.</param>
+    /// <param name="cancellation">Gives up waiting for another process.</param>
     /// <exception cref="IOException">The folder cannot be written, or holds other files under this hash.</exception>
     /// <exception cref="UnauthorizedAccessException">The folder cannot be written.</exception>
-    public StoredModel Open(ReadOnlySpan<byte> hash, ModelOutline outline)
+    public async Task<StoredModel> OpenAsync(ReadOnlyMemory<byte> hash, ModelOutline outline, CancellationToken cancellation)
     {
-        var name = Convert.ToHexStringLower(hash);
+        var name = Convert.ToHexStringLower(hash.Span);
         Directory.CreateDirectory(_locks);
-        using (var alone = StoreLock.TryOwn(LockOf(name)))
+        using (var alone = FileLock.TryOwn(LockOf(name)))
         {
             if (alone is not null && Directory.Exists(FolderOf(name)))
                 ChunkJournal.Merge(FolderOf(name));
         }
 
-        var shared = StoreLock.Share(LockOf(name));
+        var shared = await FileLock.ShareAsync(LockOf(name), LockPatience, cancellation);
         try
         {
             File.SetLastWriteTimeUtc(LockOf(name), DateTime.UtcNow);
             Directory.CreateDirectory(FolderOf(name));
-            return new StoredModel(FolderOf(name), outline, shared, bytes => MakeRoom(name, bytes));
+            return new StoredModel(FolderOf(name), outline, shared, (bytes, giveUp) => MakeRoomAsync(name, bytes, giveUp));
         }
         catch
         {
@@ -58,49 +62,75 @@ public sealed class WeightStore
 
     /// <summary>Throws a model out, unless somebody uses it.</summary>
     /// <returns>Whether it is gone.</returns>
-    public bool TryRemove(ReadOnlySpan<byte> hash) => TryRemove(Convert.ToHexStringLower(hash));
-
-    private bool TryRemove(string name)
+    public bool TryRemove(ReadOnlySpan<byte> hash)
     {
-        using var alone = StoreLock.TryOwn(LockOf(name));
-        if (alone is null)
-            return false;
-        Directory.Delete(FolderOf(name), recursive: true);
-        return true;
+        var name = Convert.ToHexStringLower(hash);
+        using var alone = FileLock.TryOwn(LockOf(name));
+        if (alone is not null)
+            Remove(name);
+        return alone is not null;
     }
 
     // Takes the room for bytes that are about to be added to a model; gives the journal that has them on record.
-    private ChunkJournal MakeRoom(string name, long bytes)
+    private async Task<ChunkJournal> MakeRoomAsync(string name, long bytes, CancellationToken cancellation)
     {
         // One at a time, so that no two count the same room.
-        using var alone = StoreLock.Own(Path.Combine(_locks, "store"));
+        using var alone = await FileLock.OwnAsync(Path.Combine(_locks, "store"), LockPatience, cancellation);
         var models = new DirectoryInfo(_folder).EnumerateDirectories().Where(folder => folder.Name != Path.GetFileName(_locks))
             .Select(folder => (folder.Name, Used: File.GetLastWriteTimeUtc(LockOf(folder.Name)), ChunkJournal.Read(folder.FullName).Bytes))
             .ToList();
-        var taken = models.Sum(model => model.Bytes);
-        foreach (var model in models.Where(model => model.Name != name).OrderBy(model => model.Used))
+        var own = models.Where(model => model.Name == name).Sum(model => model.Bytes);
+        var (taken, free) = (models.Sum(model => model.Bytes), FreeOnDisk());
+        var going = new List<(string Name, FileLock Alone)>();
+        try
         {
-            if (taken + bytes > _limit && TryRemove(model.Name))
+            foreach (var model in models.Where(model => model.Name != name).OrderBy(model => model.Used))
+            {
+                if (taken + bytes <= _limit && bytes <= free)
+                    break;
+                if (FileLock.TryOwn(LockOf(model.Name)) is not { } unused)
+                    continue;
+                going.Add((model.Name, unused));
                 taken -= model.Bytes;
+                free += model.Bytes;
+            }
+
+            // Before anything is deleted: what is too much for the whole store must not empty it.
+            if (taken + bytes > _limit || bytes > free)
+                throw Full(bytes, taken, Math.Min(_limit - (taken - own), free + own));
+            foreach (var model in going)
+                Remove(model.Name);
+        }
+        finally
+        {
+            foreach (var model in going)
+                model.Alone.Dispose();
         }
 
-        if (taken + bytes > _limit)
-            throw new StoreFullException(
-                $"{ByteSize.Format(bytes)} of weights are to be stored in {_folder}, which may hold {ByteSize.Format(_limit)} and has "
-                + $"{ByteSize.Format(taken)} in use; raise --store-size, or give this worker its own copy of the model");
-        CheckDisk(bytes);
+        // A model may have taken less of the disk than is on record: what was about to come never did.
+        if (bytes > FreeOnDisk())
+            throw Full(bytes, taken, Math.Min(_limit - (taken - own), FreeOnDisk() + own));
         var journal = ChunkJournal.Create(FolderOf(name));
         journal.Plan(bytes);
         return journal;
     }
 
-    private void CheckDisk(long bytes)
+    private StoreFullException Full(long bytes, long taken, long roomWithoutIt)
     {
-        var free = new DriveInfo(Path.GetFullPath(_folder)).AvailableFreeSpace;
-        if (bytes > free)
-            throw new StoreFullException(
-                $"{ByteSize.Format(bytes)} of weights are to be stored in {_folder}, whose disk has {ByteSize.Format(free)} free; "
-                + "make room there, name a folder on another disk (--data), or give this worker its own copy of the model");
+        var text = $"{ByteSize.Format(bytes)} of weights are to be stored in {_folder}, ";
+        text += taken + bytes > _limit
+            ? $"which may hold {ByteSize.Format(_limit)} and has {ByteSize.Format(taken)} in use; raise --store-size"
+            : $"whose disk has {ByteSize.Format(FreeOnDisk())} free; make room there, name a folder on another disk (--data)";
+        return new StoreFullException($"{text}, or give this worker its own copy of the model", roomWithoutIt);
+    }
+
+    private long FreeOnDisk() => new DriveInfo(Path.GetFullPath(_folder)).AvailableFreeSpace;
+
+    // Whoever calls this has the model's lock alone.
+    private void Remove(string name)
+    {
+        if (Directory.Exists(FolderOf(name)))
+            Directory.Delete(FolderOf(name), recursive: true);
     }
 
     private string FolderOf(string name) => Path.Combine(_folder, name);

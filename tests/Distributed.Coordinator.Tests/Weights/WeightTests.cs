@@ -198,6 +198,31 @@ public sealed class WeightTests : IDisposable
     }
 
     [Fact]
+    public async Task Model_too_large_for_the_store_throws_none_out()
+    {
+        using var small = WriteSynthetic("layers=4,hidden=256,ffn=1024,heads=8,kv=8,vocab=2000:q8_0", 1);
+        using var large = WriteSynthetic("layers=12,hidden=256,ffn=1024,heads=8,kv=8,vocab=2000:q8_0", 2);
+        var size = SentWeights.Headers(small) + SentWeights.Weights(small, 0, 3);
+        await using var worker = await WorkerProcess.StartAsync("one", _folder.Path("data"), "--store-size", $"{size * 3 / 2}B");
+        await SentWeights.SendAsync(small, (worker.Config, 0, 3));
+        // Half of it does fit, but not beside the small one, which has to stay: it is used.
+        await using (await SentWeights.LoadAsync(small, (worker.Config, 0, 3)))
+            await RefusedAsync(SentWeights.LoadAsync(large, (worker.Config, 0, 11)));
+        var journals = Journals();
+
+        var failure = await RefusedAsync(SentWeights.LoadAsync(large, (worker.Config, 0, 11)));
+        var (sent, _) = await SentWeights.SendAsync(small, (worker.Config, 0, 3));
+
+        Assert.Equal(FailureCode.StoreFailed, failure.Code);
+        Assert.Equal(0, sent);
+        // The header that came of the large one is kept as well.
+        Assert.Equal(journals, Journals());
+        Assert.Equal(2, journals.Length);
+
+        string[] Journals() => [.. Directory.GetDirectories(Path.Combine(_folder.Path("data"), "weights")).Where(path => Path.GetFileName(path) != "locks").Order()];
+    }
+
+    [Fact]
     public async Task Layers_of_another_split_make_room_where_the_store_holds_one_stage_only()
     {
         using var model = WriteSynthetic("layers=8,hidden=256,ffn=1024,heads=8,kv=8,vocab=2000:q8_0", 1);
