@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Distributed.Cpu.Kernels;
 
 namespace Distributed.Cpu;
@@ -13,7 +12,6 @@ public sealed class PeakRates : IDisposable
 {
     private const long SmallestBuffer = 1L << 30;
     private const long LargestBuffer = 4L << 30;
-    private const string LastLevelCache = "/sys/devices/system/cpu/cpu0/cache/index3/size";
 
     private readonly AlignedMemory _buffer;
 
@@ -33,7 +31,7 @@ public sealed class PeakRates : IDisposable
     /// Far more than caches hold, so that little of what a pass reads is left from the one before: four times the last-level cache,
     /// from 1 to 4 GiB; 1 GiB where the system does not tell its size.
     /// </summary>
-    public static long DefaultBufferBytes { get; } = Math.Clamp(4 * LastLevelCacheBytes(), SmallestBuffer, LargestBuffer);
+    public static long DefaultBufferBytes { get; } = Math.Clamp(4 * ProcessorCaches.LastLevelBytes, SmallestBuffer, LargestBuffer);
 
     /// <summary>Bytes of memory that it holds.</summary>
     public long BufferBytes => _buffer.Bytes;
@@ -72,14 +70,6 @@ public sealed class PeakRates : IDisposable
         var start = Stopwatch.GetTimestamp();
         threads.Run(ref work, work.Chunks);
         return work.Operations / Stopwatch.GetElapsedTime(start).TotalSeconds;
-    }
-
-    private static long LastLevelCacheBytes()
-    {
-        var text = File.Exists(LastLevelCache) ? File.ReadAllText(LastLevelCache).Trim() : "";
-        return text.EndsWith('K') && long.TryParse(text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var kilobytes)
-            ? Math.Min(kilobytes, LargestBuffer) * 1024
-            : 0;
     }
 
     /// <summary>Reads a buffer in chunks as large as those of a product.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Distributed.Cpu;
 
 namespace Distributed.Worker;
 
@@ -14,7 +15,7 @@ public static class HostMachine
     public const long LargestReserve = 512L << 20;
 
     /// <summary>More bytes than any cache holds, to measure memory with: three times the last-level cache, from 96 to 512 MiB.</summary>
-    public static long BytesBeyondCaches { get; } = Math.Clamp(3 * LastLevelCacheBytes(), 96L << 20, 512L << 20);
+    public static long BytesBeyondCaches { get; } = Math.Clamp(3 * ProcessorCaches.LastLevelBytes, 96L << 20, 512L << 20);
 
     /// <summary>Bytes a process can still take without swapping, within the container's limit if there is one.</summary>
     public static long AvailableMemory()
@@ -36,16 +37,6 @@ public static class HostMachine
     {
         var free = AvailableMemory();
         return free - Math.Min(free / 10, LargestReserve);
-    }
-
-    // 0 where the system does not tell.
-    private static long LastLevelCacheBytes()
-    {
-        const string path = "/sys/devices/system/cpu/cpu0/cache/index3/size";
-        var text = File.Exists(path) ? File.ReadAllText(path).Trim() : "";
-        return text.EndsWith('K') && int.TryParse(text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var kilobytes)
-            ? kilobytes * 1024L
-            : 0;
     }
 
     private static string? ReadValue(string path, string key)

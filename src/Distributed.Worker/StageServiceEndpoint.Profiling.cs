@@ -13,20 +13,32 @@ public sealed partial class StageServiceEndpoint
     {
         var types = request.Types_.Select(name => QuantTypes.All.FirstOrDefault(type => type.Name == name)).ToList();
         var kvTypes = request.KvTypes.Select(KvTypes.TryParse).ToList();
-        if (types.Contains(null) || kvTypes.Contains(null))
-        {
-            var names = string.Join(", ", request.Types_.Concat(request.KvTypes));
-            throw new StageFailureException(FailureCode.BadFrame, $"of {names} this worker does not know all", options.Name).ToRpc();
-        }
+        InputError[] errors =
+        [
+            .. Unknown("types", request.Types_, types.Select(type => type is not null), QuantTypes.All.Select(type => type.Name)),
+            .. Unknown("kv_types", request.KvTypes, kvTypes.Select(type => type is not null), Enum.GetValues<KvType>().Select(type => type.ToName())),
+        ];
+        if (errors.Length > 0)
+            throw new StageFailureException(FailureCode.BadFrame, string.Join("; ", errors.Select(error => $"{error}")), options.Name).ToRpc();
 
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         var reply = new WorkerProfile();
-        foreach (var device in devices.All)
+        try
         {
-            reply.Devices.Add(await profiles.GetAsync(
-                device, [.. types.OfType<QuantType>()], [.. kvTypes.OfType<KvType>()], request.Again, ending.Token));
+            foreach (var device in devices.All)
+            {
+                reply.Devices.Add(await profiles.GetAsync(
+                    device, [.. types.OfType<QuantType>()], [.. kvTypes.OfType<KvType>()], request.Again, ending.Token));
+            }
+        }
+        catch (StageFailureException error)
+        {
+            throw error.ToRpc();
         }
 
         return reply;
     }
+
+    private static IEnumerable<InputError> Unknown(string key, IEnumerable<string> names, IEnumerable<bool> isKnown, IEnumerable<string> known) =>
+        names.Zip(isKnown).Where(name => !name.Second).Select(name => new InputError(key, name.First, $"must be one of {string.Join(", ", known)}"));
 }

@@ -17,7 +17,7 @@ using Microsoft.Extensions.Logging;
 namespace Distributed.Worker;
 
 /// <summary>A worker process: Kestrel, the stage service and the stages, until stopped.</summary>
-public static class WorkerHost
+public static partial class WorkerHost
 {
     /// <summary>Runs a worker until it is cancelled, or (where so configured) its standard input ends.</summary>
     /// <param name="options">What to offer and where.</param>
@@ -28,9 +28,7 @@ public static class WorkerHost
     public static async Task RunAsync(WorkerOptions options, Action<NodeAddress> listening, CancellationToken cancellation)
     {
         var devices = new DeviceInventory(options);
-        using var profiles = new DeviceProfiles(options.Data);
-        if (options.ProfilesAtStart)
-            await profiles.MeasureAsync(devices, again: false, cancellation);
+        using var profiles = new DeviceProfiles(options.Data, options.Name);
         if (options.Listen.SocketPath is { } path)
             RemoveStaleSocket(path);
 
@@ -67,13 +65,23 @@ public static class WorkerHost
         ForwardMethod.Prefer(app.MapGrpcService<StageServiceEndpoint>());
         if (!await ListenAsync(app, options, cancellation))
             return;
-        listening(BoundAddress(app, options.Listen));
-        if (options.ExitWithInput)
-            _ = StopWithInputAsync(app.Lifetime);
-        using var stop = cancellation.Register(app.Lifetime.StopApplication);
-        await app.WaitForShutdownAsync(CancellationToken.None);
-        if (options.Listen.SocketPath is { } socket)
-            DeleteSocket(socket, withFolder: options.ExitWithInput);
+        try
+        {
+            // The address comes first: that it is taken is not to be found out after seconds of measuring. Who asks for the profiles, or
+            // for a stage, meanwhile waits.
+            if (options.ProfilesAtStart)
+                await MeasureAsync(profiles, devices, app.Logger, cancellation);
+            listening(BoundAddress(app, options.Listen));
+            if (options.ExitWithInput)
+                _ = StopWithInputAsync(app.Lifetime);
+            using var stop = cancellation.Register(app.Lifetime.StopApplication);
+            await app.WaitForShutdownAsync(CancellationToken.None);
+        }
+        finally
+        {
+            if (options.Listen.SocketPath is { } socket)
+                DeleteSocket(socket, withFolder: options.ExitWithInput);
+        }
     }
 
     /// <summary>What a worker with these options would be and can do, and the link to it over a socket of this machine.</summary>
@@ -111,6 +119,22 @@ public static class WorkerHost
             folder.Delete(recursive: true);
         }
     }
+
+    private static async Task MeasureAsync(DeviceProfiles profiles, DeviceInventory devices, ILogger logger, CancellationToken cancellation)
+    {
+        try
+        {
+            await profiles.MeasureAsync(devices, again: false, cancellation);
+        }
+        catch (StageFailureException error)
+        {
+            // It can hold layers all the same; plans then go by memory.
+            LogNotMeasured(logger, error.Message);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the devices are not measured: {Reason}")]
+    private static partial void LogNotMeasured(ILogger logger, string reason);
 
     // False when the process that the worker belongs to has given up meanwhile, and cleared the folder of its sockets away.
     private static async Task<bool> ListenAsync(WebApplication app, WorkerOptions options, CancellationToken cancellation)

@@ -27,7 +27,7 @@ public sealed record WorkerOptions
     /// <summary>The most bytes of weights to keep there; those of the model used last the longest ago go first.</summary>
     public long StoreLimit { get; init; } = 50L << 30;
 
-    /// <summary>Measure the devices before listening, unless that was done before; else when a coordinator asks.</summary>
+    /// <summary>Measure the devices before saying that it listens, unless that was done before; else when a coordinator asks.</summary>
     public bool ProfilesAtStart { get; init; }
 
     /// <summary>Stop when standard input ends: the worker belongs to the process that started it and holds the other end.</summary>

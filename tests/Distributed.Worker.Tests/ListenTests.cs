@@ -31,6 +31,17 @@ public sealed class ListenTests : IDisposable
         await other.Client.ReadClockAsync(new Cluster.Protocol.ClockRequest());
     }
 
+    [Fact]
+    public async Task Address_that_is_taken_is_found_out_before_anything_is_measured()
+    {
+        await using var other = await RunningWorker.StartAsync();
+        var options = new WorkerOptions { Listen = other.Address, Threads = 1, Data = _folder, ProfilesAtStart = true };
+
+        await Assert.ThrowsAsync<IOException>(() => WorkerHost.RunAsync(options, _ => { }, CancellationToken.None));
+
+        Assert.Empty(Directory.GetFileSystemEntries(_folder));
+    }
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     private static Task ListenAsync(string path) => WorkerHost.RunAsync(

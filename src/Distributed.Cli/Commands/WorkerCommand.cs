@@ -78,7 +78,7 @@ internal sealed class WorkerCommand : Command
 
     private async Task<int> ProfileAsync(WorkerOptions options, bool json, CancellationToken cancellation)
     {
-        using var measuring = new DeviceProfiles(options.Data);
+        using var measuring = new DeviceProfiles(options.Data, options.Name);
         var profiles = await measuring.MeasureAsync(new DeviceInventory(options), again: true, cancellation);
         if (json)
         {

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Core.Quantization;
@@ -11,8 +12,25 @@ internal static class DeviceProbe
     // The runtime compiles methods better once they have been called for a while; a processor may have to wake up as well.
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(0.3);
     private const int LogitsDrawn = 32_768;
+    // Hidden states, keys and values, narrow layers.
+    private const long OtherBytes = 24L << 20;
+    private const long FewestWeightBytes = 8L << 20;
 
-    /// <summary>Adds to a profile what it has not yet.</summary>
+    /// <summary>
+    /// Bytes of weights to measure a device with: more than caches hold where its limit allows. Where it does not, no stage has more
+    /// weights there either, and what caches hold of them it finds there too.
+    /// </summary>
+    public static long WeightBytesOn(Device device)
+    {
+        var most = Math.Clamp(device.MemoryLimit - OtherBytes, FewestWeightBytes, HostMachine.BytesBeyondCaches);
+        // In steps: limits that differ by little are measured alike.
+        return most == HostMachine.BytesBeyondCaches ? most : 1L << BitOperations.Log2((ulong)most);
+    }
+
+    /// <summary>Bytes that measuring a device takes in all.</summary>
+    public static long BytesOn(Device device) => WeightBytesOn(device) + OtherBytes;
+
+    /// <summary>Adds to a profile what it has not yet; takes <see cref="BytesOn"/> meanwhile.</summary>
     /// <param name="device">The device.</param>
     /// <param name="profile">What is known already; a new one has its device, hardware, threads and key alone.</param>
     /// <param name="types">Formats of weights that are wanted.</param>
@@ -29,7 +47,7 @@ internal static class DeviceProbe
         wanted = [.. wanted.Distinct().Where(type => profile.Types_.All(known => known.Type != type.Name))];
         if (wanted.Count > 0)
         {
-            using var products = new ProductProbe(backend, HostMachine.BytesBeyondCaches, cancellation);
+            using var products = new ProductProbe(backend, WeightBytesOn(device), cancellation);
             products.WarmUp(wanted[0], WarmUp);
             foreach (var type in wanted)
                 profile.Types_.Add(products.Measure(type, ReadSecondsPerByte(profile)));

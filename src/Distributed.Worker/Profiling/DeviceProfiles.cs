@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
+using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Core.Quantization;
@@ -12,7 +13,8 @@ namespace Distributed.Worker.Profiling;
 /// measured, one device at a time and one worker of a machine at a time.
 /// </summary>
 /// <param name="data">The worker's folder for what outlives it; the cache is a folder in it.</param>
-public sealed class DeviceProfiles(string data) : IDisposable
+/// <param name="worker">The worker's name, for failures.</param>
+public sealed class DeviceProfiles(string data, string worker) : IDisposable
 {
     /// <summary>The formats that are measured at a worker's first start; others when a model of theirs is planned.</summary>
     public static IReadOnlyList<QuantType> UsualTypes { get; } =
@@ -43,20 +45,30 @@ public sealed class DeviceProfiles(string data) : IDisposable
     /// <param name="kvTypes">Formats of KV caches.</param>
     /// <param name="again">Measure anew whatever is known.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="StageFailureException">The device's memory limit, or what stages leave of it, is too little to measure with.</exception>
     public async Task<DeviceProfile> GetAsync(
         Device device, IReadOnlyCollection<QuantType> types, IReadOnlyCollection<KvType> kvTypes, bool again, CancellationToken cancellation)
     {
         var key = KeyOf(device);
-        if (!again && Known(key) is { } known && Has(known, types, kvTypes))
-            return known;
+        if (!again && Known(key) is { } enough && Has(enough, types, kvTypes))
+            return enough;
         await _one.WaitAsync(cancellation);
         try
         {
             using var alone = await _cache.LockAsync(LockPatience, cancellation);
             // While this one waited, another worker may have measured the same.
-            var profile = (again ? null : _cache.Read(key)) ?? (again ? null : _known.GetValueOrDefault(key)?.Clone()) ?? New(device, key);
+            var known = _cache.Read(key) ?? _known.GetValueOrDefault(key)?.Clone();
+            if (again && known is not null)
+            {
+                // All that is on record, or the other formats would be lost with what takes their place.
+                types = [.. types, .. known.Types_.Select(type => QuantTypes.All.FirstOrDefault(other => other.Name == type.Type)).OfType<QuantType>()];
+                kvTypes = [.. kvTypes, .. known.Attention.Select(type => KvTypes.TryParse(type.KvType)).OfType<KvType>()];
+            }
+
+            var profile = (again ? null : known) ?? New(device, key);
             if (!Has(profile, types, kvTypes))
             {
+                using var memory = device.ReserveToMeasure(DeviceProbe.BytesOn(device), worker);
                 await Task.Run(() => DeviceProbe.Complete(device, profile, types, kvTypes, cancellation), cancellation);
                 _cache.Write(profile);
             }
@@ -90,6 +102,9 @@ public sealed class DeviceProfiles(string data) : IDisposable
     {
         var description = device.Describe();
         var text = $"{device.Name}\n{description.Hardware}\n{description.Threads}\n{device.Program}";
+        // A worker that may take little measures with little: its figures are not those of another one.
+        if (DeviceProbe.WeightBytesOn(device) is var bytes && bytes < HostMachine.BytesBeyondCaches)
+            text += $"\n{bytes}";
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..32];
     }
 

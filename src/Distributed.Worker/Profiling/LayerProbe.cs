@@ -32,6 +32,7 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
     {
         var (one, values) = Times(1);
         var (more, _) = Times(MoreLayers);
+        var (bytes, querySize) = OneLayer();
         var profile = new LayerProfile();
         foreach (var (i, tokens) in Tokens.Index())
         {
@@ -40,7 +41,7 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
             profile.ByTokens.Add(new LayerTime
             {
                 Tokens = tokens,
-                SecondsPerLayer = Math.Max(0, layer - (perValue * values * tokens) - Multiplying(tokens)),
+                SecondsPerLayer = Math.Max(0, layer - (perValue * values * tokens) - Multiplying(tokens, bytes, querySize)),
                 SecondsPerValue = perValue,
                 SecondsPerStep = Math.Max(0, one[i] - layer),
             });
@@ -68,14 +69,20 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
     }
 
     // What narrow layers multiply after all: little for one token, some for many.
-    private double Multiplying(int tokens)
+    private double Multiplying(int tokens, double bytes, int querySize)
+    {
+        var product = tokens == 1 ? ProductTimes.Cached(products, bytes) : ProductTimes.OfTokens(products, tokens);
+        return (bytes * product) + (tokens * (attention.PrefillPerToken
+            + ((tokens + 1) / 2.0 * querySize * attention.PrefillPerValue)));
+    }
+
+    // Bytes of the matrices of a narrow layer, and the values of its queries.
+    private (double Bytes, int QuerySize) OneLayer()
     {
         var plan = SyntheticPlan.Parse($"layers=1,{Narrow}:{WeightType}", "probe");
         using var model = new ModelFile(new SyntheticModel(plan, seed: 1, cancellation));
         var bytes = StageTensors.For(model, 0, 1, false, false).Where(entry => entry.Tensor.Rows > 1).Sum(entry => (double)entry.Tensor.Bytes);
-        var product = tokens == 1 ? ProductTimes.Cached(products, bytes) : ProductTimes.OfTokens(products, tokens);
-        return (bytes * product) + (tokens * (attention.PrefillPerToken
-            + ((tokens + 1) / 2.0 * model.Config.QuerySize * attention.PrefillPerValue)));
+        return (bytes, model.Config.QuerySize);
     }
 
     private double SecondsPerValue(int tokens)

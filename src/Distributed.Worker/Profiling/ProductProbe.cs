@@ -68,10 +68,11 @@ internal sealed unsafe class ProductProbe : IDisposable
     /// <param name="readSecondsPerByte">What a plain read of memory takes; 0 where that is not known yet.</param>
     public TypeProfile Measure(QuantType type, double readSecondsPerByte)
     {
-        Fill(type);
+        Fill(type, MiB);
         // The first calls compile code, and tell how much of a slow format fits the time.
         var rough = Seconds(type, 1, MiB) / MiB;
         var most = (long)Math.Clamp(PassSeconds / rough, Math.Min(48 * MiB, Bytes), Bytes);
+        Fill(type, most);
         var profile = new TypeProfile { Type = type.Name };
         foreach (var (tokens, bytes) in ByTokens)
             profile.ByTokens.Add(Time(type, tokens, Math.Min(bytes, most)));
@@ -102,7 +103,7 @@ internal sealed unsafe class ProductProbe : IDisposable
     /// <param name="duration">For how long.</param>
     public void WarmUp(QuantType type, TimeSpan duration)
     {
-        Fill(type);
+        Fill(type, MiB);
         var clock = Stopwatch.StartNew();
         while (clock.Elapsed < duration)
             foreach (var tokens in (int[])[1, 8, 64])
@@ -153,16 +154,19 @@ internal sealed unsafe class ProductProbe : IDisposable
         Weight Matrix(long at, long rows) => _backend.Load(new Tensor("probe", type, [columns, rows], _data + at, this));
     }
 
-    // What the values are does not matter to the time; that they are ordinary ones does.
-    private void Fill(QuantType type)
+    // What the values are does not matter to the time; that they are ordinary ones does. Filled are as many bytes as are read: on a
+    // slow format the others would take longer than the measurement.
+    private void Fill(QuantType type, long bytes)
     {
         var maker = new RandomBlocks(type, 0.02f);
         var rowBytes = type.RowBytes(Columns);
         var pattern = new byte[Math.Max(1, maker.PartBytes / rowBytes) * rowBytes];
         maker.Fill(pattern, seed: 1);
-        for (var at = 0L; at < Bytes; at += pattern.Length)
+        // A product of short rows may read a little more than it counts.
+        var end = Math.Min(bytes + (2 * rowBytes), Bytes);
+        for (var at = 0L; at < end; at += pattern.Length)
         {
-            var count = (int)Math.Min(pattern.Length, Bytes - at);
+            var count = (int)Math.Min(pattern.Length, end - at);
             pattern.AsSpan(0, count).CopyTo(new Span<byte>(_data + at, count));
         }
     }

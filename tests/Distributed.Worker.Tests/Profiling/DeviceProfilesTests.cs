@@ -68,7 +68,51 @@ public sealed class DeviceProfilesTests : IDisposable
         await using var worker = await RunningWorker.StartAsync(Options(1));
         var error = await Assert.ThrowsAsync<Grpc.Core.RpcException>(
             async () => await worker.Client.ProfileAsync(new ProfileRequest { Types_ = { "Q9_9" } }));
-        Assert.Equal(FailureCode.BadFrame, StageFailureException.From(error, FailureCode.HopLost, "w").Failure.Code);
+        var failure = StageFailureException.From(error, FailureCode.HopLost, "w").Failure;
+        Assert.Equal(FailureCode.BadFrame, failure.Code);
+        Assert.Contains("types is Q9_9: must be one of F32, ", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Measuring_anew_keeps_formats_that_were_not_asked_for_and_the_lock_of_other_workers()
+    {
+        var first = await GetAsync(1, Q4_0.Type);
+        var folder = _folder.Path("profiles");
+        for (var i = 0; i < 40; i++)
+            await File.WriteAllTextAsync(Path.Combine(folder, $"old{i}.json"), "{}");
+        using var profiles = new DeviceProfiles(_folder.Path(""), "w");
+        var device = Assert.Single(new DeviceInventory(Options(1)).All);
+
+        var again = await profiles.GetAsync(device, [], [], again: true, default);
+
+        Assert.NotEqual(first.MeasuredUnixMs, again.MeasuredUnixMs);
+        Assert.Equal(["F32", "Q8_0", "Q4_0"], again.Types_.Select(type => type.Type));
+        Assert.Equal(32, Directory.GetFiles(folder, "*.json").Length);
+        Assert.True(File.Exists(Path.Combine(folder, "measuring.lock")));
+    }
+
+    [Fact]
+    public async Task Worker_measures_within_its_memory_limit_or_says_what_it_would_take()
+    {
+        using var profiles = new DeviceProfiles(_folder.Path(""), "w");
+        var (small, less, little) = (DeviceWith(40), DeviceWith(41), DeviceWith(20));
+
+        var profile = await profiles.GetAsync(small, [], [], again: false, default);
+        var error = await Assert.ThrowsAsync<StageFailureException>(() => profiles.GetAsync(little, [], [], again: false, default));
+        using var stage = small.Reserve(30 << 20, "w", 0);
+        var full = await Assert.ThrowsAsync<StageFailureException>(() => profiles.GetAsync(small, [Q4_0.Type], [], again: false, default));
+
+        // All is given back, and a limit that is hardly another one is measured alike.
+        Assert.Equal(30 << 20, small.Describe().MemoryUsed);
+        Assert.Equal(profile, profiles.Find(less));
+        Assert.Null(profiles.Find(Assert.Single(new DeviceInventory(Options(1)).All)));
+        Assert.All(profile.Types_.SelectMany(type => type.ByTokens), time => Assert.InRange(time.Bytes, 1, 16 << 20));
+        Assert.Equal(FailureCode.OutOfMemory, error.Failure.Code);
+        Assert.Contains("takes 32 MiB on cpu, of which 20 MiB of 20 MiB are free", error.Message, StringComparison.Ordinal);
+        Assert.Contains("takes 40 MiB on cpu, of which 10 MiB of 40 MiB are free", full.Message, StringComparison.Ordinal);
+
+        Device DeviceWith(long mebibytes) => Assert.Single(new DeviceInventory(
+            Options(1) with { Memory = new Dictionary<string, long> { ["cpu"] = mebibytes << 20 } }).All);
     }
 
     public void Dispose() => _folder.Dispose();
@@ -77,13 +121,13 @@ public sealed class DeviceProfilesTests : IDisposable
 
     private DeviceProfile? Find(int threads)
     {
-        using var profiles = new DeviceProfiles(_folder.Path(""));
+        using var profiles = new DeviceProfiles(_folder.Path(""), "w");
         return profiles.Find(Assert.Single(new DeviceInventory(Options(threads)).All));
     }
 
     private async Task<DeviceProfile> GetAsync(int threads, params QuantType[] types)
     {
-        using var profiles = new DeviceProfiles(_folder.Path(""));
+        using var profiles = new DeviceProfiles(_folder.Path(""), "w");
         var device = Assert.Single(new DeviceInventory(Options(threads)).All);
         return (await profiles.GetAsync(device, types, [KvType.F16], again: false, default)).Clone();
     }
