@@ -29,7 +29,7 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
     }
 
     /// <summary>What the workers that answer say of themselves now.</summary>
-    internal static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(
+    public static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(
         ClusterConfig config, CancellationToken cancellation, bool isAnyNeeded = false)
     {
         var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config, cancellation)));

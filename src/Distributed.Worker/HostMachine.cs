@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Distributed.Cluster.Protocol;
 using Distributed.Cpu;
 
 namespace Distributed.Worker;
@@ -37,6 +39,18 @@ public static class HostMachine
     {
         var free = AvailableMemory();
         return free - Math.Min(free / 10, LargestReserve);
+    }
+
+    /// <summary>What this process holds.</summary>
+    public static ProcessMemory MemoryOfThisProcess()
+    {
+        using var process = Process.GetCurrentProcess();
+        return new ProcessMemory
+        {
+            Resident = process.WorkingSet64,
+            PeakResident = Math.Max(process.PeakWorkingSet64, process.WorkingSet64),
+            Managed = GC.GetTotalMemory(forceFullCollection: false),
+        };
     }
 
     private static string? ReadValue(string path, string key)

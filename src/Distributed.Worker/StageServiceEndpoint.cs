@@ -31,6 +31,7 @@ public sealed partial class StageServiceEndpoint(
             ProcessId = Environment.ProcessId,
             Machine = Environment.MachineName,
             Cores = Environment.ProcessorCount,
+            Memory = HostMachine.MemoryOfThisProcess(),
         };
         description.Devices.Add(devices.All.Select(device => device.Describe()));
         return Task.FromResult(description);

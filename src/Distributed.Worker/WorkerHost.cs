@@ -5,6 +5,7 @@ using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Distributed.Worker.Profiling;
 using Distributed.Worker.Weights;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -106,9 +107,18 @@ public static partial class WorkerHost
             var client = new StageService.StageServiceClient(channel);
             var worker = await client.DescribeAsync(new DescribeRequest(), cancellationToken: cancellation);
             var request = new ProfileRequest { Types_ = { types }, KvTypes = { kvType.ToName() } };
-            var profiles = await client.ProfileAsync(request, cancellationToken: cancellation);
-            foreach (var device in worker.Devices)
-                device.Profile = profiles.Devices.First(profile => profile.Device == device.Name);
+            try
+            {
+                var profiles = await client.ProfileAsync(request, cancellationToken: cancellation);
+                foreach (var device in worker.Devices)
+                    device.Profile = profiles.Devices.First(profile => profile.Device == device.Name);
+            }
+            catch (RpcException)
+            {
+                // Too little memory to measure with; the plan then goes by memory.
+                cancellation.ThrowIfCancellationRequested();
+            }
+
             var probe = LinkProbe.Quick(address, link);
             return (worker, probe, await LinkProbe.RunAsync(probe, options.Name, cancellation));
         }

@@ -16,6 +16,9 @@ namespace Distributed.Cli.Bench;
 internal sealed record BenchOptions(
     IReadOnlyList<BenchTest> Tests, int[] Threads, int Repeats, int Batch, int Workers, KvType KvType, WireType Wire, LinkShape? Link)
 {
+    /// <summary>What stages may take in each worker, in bytes; null for its share of what is free.</summary>
+    public long? WorkerMemory { get; init; }
+
     /// <summary>The most sequences side by side.</summary>
     public int Sequences => Tests.Max(test => test.Sequences);
 

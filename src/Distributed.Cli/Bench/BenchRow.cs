@@ -145,4 +145,27 @@ internal sealed record BenchSetup(string Model, string Type, int Batch, int Thre
 /// <param name="PeakResident">
 /// The most that the processes have held so far, the runtime and its code included, but not what limits are measured with.
 /// </param>
-internal sealed record BenchMemory(long Weights, long KvCache, long Scratch, long Forecast, long PeakResident);
+internal sealed record BenchMemory(long Weights, long KvCache, long Scratch, long Forecast, long PeakResident)
+{
+    /// <summary>The same for each worker that has layers, in the pipeline's order; empty without workers.</summary>
+    public IReadOnlyList<WorkerAccount> Workers { get; init; } = [];
+}
+
+/// <summary>A worker's own account of its memory, in bytes.</summary>
+/// <param name="Worker">The worker.</param>
+/// <param name="Layers">The layers, as people write them: <c>0-10</c>.</param>
+/// <param name="Limit">What stages may take there; the worker refuses more.</param>
+/// <param name="Forecast">What they were forecast to take, before loading.</param>
+/// <param name="Taken">What they have taken: weights, LM head, KV cache, activations and scratch.</param>
+/// <param name="Managed">What objects and buffers of frames take in the runtime.</param>
+/// <param name="Resident">What the process holds in all, as the system counts it, the runtime and its code included.</param>
+/// <param name="PeakResident">The most it has held.</param>
+internal sealed record WorkerAccount(
+    string Worker, string Layers, long Limit, long Forecast, long Taken, long Managed, long Resident, long PeakResident)
+{
+    /// <summary>
+    /// The part of <see cref="PeakResident"/> that the limit does not cover: runtime, code, connections, frames. Negative where stages
+    /// have not touched all that they have taken.
+    /// </summary>
+    public long Beside => PeakResident - Taken;
+}

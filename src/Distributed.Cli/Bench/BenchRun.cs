@@ -42,7 +42,8 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Action<st
         var taken = target.Memory;
         var memory = new BenchMemory(
             taken.Weights + taken.LmHead, taken.KvCache, taken.Activations + taken.Scratch, target.Forecast,
-            target.PeakResident() - (options.Workers == 0 ? limitBytes : 0));
+            target.PeakResident() - (options.Workers == 0 ? limitBytes : 0))
+        { Workers = await target.AccountAsync(cancellation) };
         var setup = new BenchSetup(
             model.Model.Config.Name, model.Type, options.Batch, threads, options.Workers, options.KvType);
         _rows.Add(BenchRow.Of(test, seconds, Limits.Of(limits), _work, setup, memory) with { Hops = hops });
@@ -51,5 +52,5 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Action<st
     private async Task<BenchTarget> StartAsync(int threads) => options.Workers == 0
         ? new InProcessTarget(model.Model, options.Stage(model.Model.Config), threads, options.Sequences, cancellation)
         : await PipelineTarget.StartAsync(
-            model.Model, options.Cluster(model.Model), options.Workers, threads, HostMachine.AvailableMemory() / options.Workers, cancellation);
+            model.Model, options.Cluster(model.Model), options.Workers, threads, options.WorkerMemory ?? (HostMachine.AvailableMemory() / options.Workers), cancellation);
 }

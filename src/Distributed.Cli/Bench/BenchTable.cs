@@ -45,6 +45,28 @@ internal static class BenchTable
             Units.Bytes(memory.Forecast),
             Units.Bytes(memory.PeakResident));
 
+    /// <summary>The memory of each worker by its own account, beside its limit.</summary>
+    public static Table OfWorkers(BenchMemory memory)
+    {
+        var table = Tables.Create(
+            "worker", ">layers", ">limit", ">forecast", ">taken", ">of the limit", ">beside: runtime, code, frames", ">resident", ">peak");
+        foreach (var worker in memory.Workers)
+        {
+            table.Line(
+                worker.Worker,
+                worker.Layers,
+                Units.Bytes(worker.Limit),
+                Units.Bytes(worker.Forecast),
+                Units.Bytes(worker.Taken),
+                string.Create(CultureInfo.InvariantCulture, $"{100.0 * worker.Taken / worker.Limit:0} %"),
+                Units.Bytes(Math.Max(0, worker.Beside)),
+                Units.Bytes(worker.Resident),
+                Units.Bytes(worker.PeakResident));
+        }
+
+        return table;
+    }
+
     /// <summary>The hops of the tests: medians from the waterfall.</summary>
     public static Table OfHops(IReadOnlyList<BenchRow> rows)
     {

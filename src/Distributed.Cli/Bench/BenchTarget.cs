@@ -39,6 +39,10 @@ internal abstract class BenchTarget : IAsyncDisposable
     /// <summary>The most memory that the processes which compute have held so far, in bytes.</summary>
     public abstract long PeakResident();
 
+    /// <summary>What each worker says of its memory, in the pipeline's order; empty where everything is in this process.</summary>
+    public virtual Task<IReadOnlyList<WorkerAccount>> AccountAsync(CancellationToken cancellation) =>
+        Task.FromResult<IReadOnlyList<WorkerAccount>>([]);
+
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();
 }

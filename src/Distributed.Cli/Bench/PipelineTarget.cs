@@ -17,6 +17,7 @@ internal sealed class PipelineTarget : BenchTarget
     private readonly LocalWorkers _workers;
     private readonly Pipeline _pipeline;
     private readonly Scheduler _scheduler;
+    private readonly ClusterConfig _config;
     private readonly int _vocabulary;
     private readonly Random _random = new(1);
     private readonly Dictionary<int, int[]> _held = [];
@@ -24,7 +25,7 @@ internal sealed class PipelineTarget : BenchTarget
 
     private PipelineTarget(LocalWorkers workers, Pipeline pipeline, ClusterConfig config, int vocabulary)
     {
-        (_workers, _pipeline, _vocabulary) = (workers, pipeline, vocabulary);
+        (_workers, _pipeline, _config, _vocabulary) = (workers, pipeline, config, vocabulary);
         _hops = new HopTimes([.. pipeline.Placement.Stages.Select(stage => stage.Worker)]);
         _scheduler = new Scheduler(pipeline, config, isEnd: _ => false, changed: (_, _) => { });
     }
@@ -102,6 +103,29 @@ internal sealed class PipelineTarget : BenchTarget
 
     /// <inheritdoc/>
     public override long PeakResident() => _workers.Workers.Sum(worker => ProcessMemory.Peak(worker.Process.Id));
+
+    /// <inheritdoc/>
+    public override async Task<IReadOnlyList<WorkerAccount>> AccountAsync(CancellationToken cancellation)
+    {
+        var stages = _pipeline.Placement.Stages.Zip(_pipeline.Memory, (stage, taken) => (Stage: stage, Taken: taken.Total)).ToList();
+        var described = await ClusterSurvey.DescribeAsync(_config, cancellation);
+        return
+        [
+            .. stages.GroupBy(pair => pair.Stage.Worker).Where(group => described.ContainsKey(group.Key)).Select(group =>
+            {
+                var (device, memory) = (described[group.Key].Devices[0], described[group.Key].Memory);
+                return new WorkerAccount(
+                    group.Key,
+                    string.Join(", ", group.Select(pair => new LayerRange(pair.Stage.Spec.FirstLayer, pair.Stage.Spec.EndLayer - 1))),
+                    device.MemoryLimit,
+                    group.Sum(pair => pair.Stage.Memory.Total),
+                    group.Sum(pair => pair.Taken),
+                    memory.Managed,
+                    memory.Resident,
+                    memory.PeakResident);
+            }),
+        ];
+    }
 
     /// <inheritdoc/>
     public override async ValueTask DisposeAsync()

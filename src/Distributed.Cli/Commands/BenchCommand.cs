@@ -45,7 +45,8 @@ internal sealed class BenchCommand : Command
             Print(
                 flags, rows,
                 [BenchTable.Of(rows), .. rows.Any(row => row.Hops.Count > 0) ? [BenchTable.OfHops(rows)] : (Spectre.Console.Table[])[],
-                    BenchTable.OfMemory(rows[^1].Memory)]);
+                    BenchTable.OfMemory(rows[^1].Memory),
+                    .. rows[^1].Memory.Workers.Count > 0 ? [BenchTable.OfWorkers(rows[^1].Memory)] : (Spectre.Console.Table[])[]]);
         }
         return ExitCode.Done;
     }

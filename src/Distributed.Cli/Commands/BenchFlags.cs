@@ -75,8 +75,8 @@ internal static class BenchFlags
     {
         foreach (var option in (Option[])
             [
-                CommonOptions.Model, Synthetic, Save, Seed, Prefill, Decode, Depth, Threads, Sequences, Batch, Repeat, Workers, Startup,
-                StartupProbe, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Device, CommonOptions.Json, CommonOptions.LogLevel,
+                CommonOptions.Model, Synthetic, Save, Seed, Prefill, Decode, Depth, Threads, Sequences, Batch, Repeat, Workers,
+                CommonOptions.Memory, Startup, StartupProbe, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Device, CommonOptions.Json, CommonOptions.LogLevel,
             ])
             verb.Options.Add(option);
     }
@@ -94,6 +94,7 @@ internal static class BenchFlags
                 throw new InvalidInputException(option.Name, given.Tokens[0].Value, $"needs {Workers.Name}: without them nothing is sent");
         }
 
+        ClusterFlags.CheckMemory(flags, flags.GetValue(Workers) ?? 0);
         var tests = BenchTest.All(
             Values(Prefill, DefaultPrefill), Values(Decode, DefaultDecode), Values(Depth, 0), Values(Sequences, 1));
         return tests.Count == 0
@@ -106,7 +107,8 @@ internal static class BenchFlags
                 flags.GetValue(Workers) ?? 0,
                 flags.GetValue(CommonOptions.KvType) ?? KvType.F16,
                 flags.GetValue(CommonOptions.Wire) ?? WireType.F32,
-                flags.GetValue(CommonOptions.Link));
+                flags.GetValue(CommonOptions.Link))
+            { WorkerMemory = flags.GetValue(CommonOptions.Memory) };
 
         int[] Values(Option<int[]?> option, int otherwise) => flags.GetResult(option) is null ? [otherwise] : flags.GetValue(option)!;
     }

@@ -45,7 +45,7 @@ internal sealed class ClusterTarget : IAsyncDisposable
         if (flags.GetValue(CommonOptions.Cluster) is not null)
             return new ClusterTarget(config, null);
         var threads = flags.GetValue(CommonOptions.Threads);
-        var local = await LocalWorkers.StartAsync(config.Workers.Count, threads, LocalMemory(config.Workers.Count), null, cancellation);
+        var local = await LocalWorkers.StartAsync(config.Workers.Count, threads, LocalMemory(flags, config.Workers.Count), null, cancellation);
         var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
         return new ClusterTarget(config with { Workers = [.. workers] }, local);
     }
@@ -61,7 +61,7 @@ internal sealed class ClusterTarget : IAsyncDisposable
         var options = new WorkerOptions
         {
             Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
-            Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(config.Workers.Count) },
+            Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(flags, config.Workers.Count) },
         };
         var (worker, request, link) = await WorkerHost.MeasureHereAsync(options, ModelUnits.Of(model).Types, config.KvType, config.Link, cancellation);
         var links = new LinkTable();
@@ -93,7 +93,8 @@ internal sealed class ClusterTarget : IAsyncDisposable
         })],
     };
 
-    private static long LocalMemory(int workers) => FreeMemory.Value / workers;
+    private static long LocalMemory(ParseResult flags, int workers) =>
+        flags.GetValue(CommonOptions.Memory) ?? FreeMemory.Value / workers;
 
     private static IEnumerable<KeyValuePair<string, string>> Overrides(ParseResult flags)
     {

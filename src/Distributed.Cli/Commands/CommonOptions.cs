@@ -50,6 +50,16 @@ internal static class CommonOptions
     public static Option<int?> Threads { get; } =
         WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, MaxThreads, "-t"));
 
+    /// <summary>What stages may take in each worker started here, in bytes; null for an equal share of what is free.</summary>
+    public static Option<long?> Memory { get; } = WithoutCluster(Flag.Create(
+        "--memory", "cpu=SIZE", "What stages may take in each worker started here, e.g. cpu=400MiB (default its share of what is free)",
+        (string text, out long? value) =>
+        {
+            var rule = Flag.ReadMemory(text, out var memory);
+            value = memory.TryGetValue("cpu", out var bytes) ? bytes : null;
+            return rule ?? (memory.Count == 1 && value > 0 ? null : "must name cpu alone, with more than 0 bytes, like cpu=400MiB");
+        }));
+
     /// <summary>Worker processes to start; null for the default.</summary>
     public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");
 

@@ -133,6 +133,22 @@ internal static class Flag
             flags.AddError($"{option.Name}: cannot stand beside {other.Name}");
     });
 
+    /// <summary>Sizes of memory by device: <c>cpu=8GiB,cuda:0=10GiB</c>, in bytes.</summary>
+    public static string? ReadMemory(string text, out Dictionary<string, long> memory)
+    {
+        memory = [];
+        foreach (var entry in text.Split(','))
+        {
+            var sides = entry.Split('=');
+            if (sides.Length != 2 || !ByteSize.TryParse(sides[1], out var bytes))
+                return "must be sizes per device with their units, like cpu=8GiB or cpu=512MiB";
+            if (!memory.TryAdd(sides[0], bytes))
+                return $"names {sides[0]} twice";
+        }
+
+        return null;
+    }
+
     /// <summary>A whole number in a range.</summary>
     public static string? ReadWhole(string text, int from, int to, out int value)
     {

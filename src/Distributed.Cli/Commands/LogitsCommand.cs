@@ -37,6 +37,7 @@ internal sealed class LogitsCommand : Command
     {
         var ids = flags.GetRequiredValue(_ids);
         var workers = flags.GetValue(_workers) ?? 0;
+        ClusterFlags.CheckMemory(flags, workers);
         var config = ClusterTarget.Configure(flags, Math.Max(workers, 1));
         using var model = ModelFile.Open(config.Model);
         Check(ids, model, config.ContextFor(model.Config));

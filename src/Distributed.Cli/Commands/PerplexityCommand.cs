@@ -40,6 +40,7 @@ internal sealed class PerplexityCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var workers = flags.GetValue(_workers) ?? 0;
+        ClusterFlags.CheckMemory(flags, workers);
         var config = ClusterTarget.Configure(flags, Math.Max(workers, 1));
         using var model = ModelFile.Open(config.Model);
         var context = flags.GetValue(CommonOptions.Context) ?? Math.Min(DefaultContext, config.ContextFor(model.Config));

@@ -17,7 +17,7 @@ internal sealed class WorkerCommand : Command
     private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
     private readonly Option<string?> _devices = Flag.Text("--devices", "LIST", "The devices to offer, separated by commas (default cpu)");
     private readonly Option<Dictionary<string, long>> _memory = Flag.Create<Dictionary<string, long>>(
-        "--memory", "LIST", "The most memory to use of each device, e.g. cpu=8GiB (default what is free, less a tenth, at most 512 MiB)", ReadMemory);
+        "--memory", "LIST", "What stages may take of each device's memory, e.g. cpu=8GiB; the program itself comes on top (default what is free, less a tenth, at most 512 MiB)", Flag.ReadMemory);
 
     private readonly Option<int?> _threads =
         Flag.Whole("--threads", $"Threads that compute (default {Defaults.Threads})", 1, CommonOptions.MaxThreads, "-t");
@@ -90,20 +90,5 @@ internal sealed class WorkerCommand : Command
         _terminal.OutConsole.Section("products", ProfileTable.OfProducts(named));
         _terminal.OutConsole.Write(ProfileTable.OfTheRest(named));
         return ExitCode.Done;
-    }
-
-    private static string? ReadMemory(string text, out Dictionary<string, long> memory)
-    {
-        memory = [];
-        foreach (var entry in text.Split(','))
-        {
-            var sides = entry.Split('=');
-            if (sides.Length != 2 || !ByteSize.TryParse(sides[1], out var bytes))
-                return "must be sizes per device with their units, like cpu=8GiB or cpu=512MiB";
-            if (!memory.TryAdd(sides[0], bytes))
-                return $"names {sides[0]} twice";
-        }
-
-        return null;
     }
 }

@@ -105,8 +105,8 @@ public sealed record WorkerConfig
     public IReadOnlyDictionary<string, long> Memory { get; init; } = new Dictionary<string, long>();
 
     /// <summary>
-    /// The model file's path on that worker's machine, used as it stands: a relative one counts from where the worker was
-    /// started. Null where it is that of <see cref="ClusterConfig.Model"/>.
+    /// Where that worker has a copy of the model of its own, used as it stands: a relative path counts from where the worker was
+    /// started. Null where that is as <see cref="ClusterConfig.Model"/> says. A worker without a copy is sent what it needs.
     /// </summary>
     public string? Model { get; init; }
 
