@@ -41,7 +41,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <summary>The cluster.</summary>
     public ClusterConfig Config { get; }
 
-    /// <summary>The model; its metadata is used here, never its weights.</summary>
+    /// <summary>The model: its metadata is used here; its weights are at most handed out to workers, never computed with.</summary>
     public ModelFile Model { get; }
 
     /// <summary>The model's tokenizer.</summary>

@@ -120,7 +120,7 @@ internal static class LinkSurvey
         {
             cancellation.ThrowIfCancellationRequested();
             return (null, error is RpcException rpc && !limited.IsCancellationRequested
-                ? StageFailureException.From(rpc, FailureCode.HopLost, link.From!.Name).Failure.Message
+                ? StageFailureException.From(rpc, FailureCode.HopLost, $"{link.From!.Name} ({link.From.Address})").Failure.Message
                 : $"not timed within {patience.TotalSeconds:0} s");
         }
     }

@@ -24,7 +24,7 @@ public sealed record ClusterConfig
     /// <summary>The format of the KV cache.</summary>
     public KvType KvType { get; init; } = KvType.F16;
 
-    /// <summary>The most tokens in one step: long prompts are prefilled in chunks of this many.</summary>
+    /// <summary>The most tokens in one step: long prompts are prefilled in chunks, none of more than this.</summary>
     public int MaxBatchTokens { get; init; } = 256;
 
     /// <summary>How many sequences of the full context the KV cache has room for at once.</summary>
