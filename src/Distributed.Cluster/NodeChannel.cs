@@ -28,7 +28,7 @@ public static class NodeChannel
             PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
             // A peer that is gone without closing its connection is noticed by these.
             KeepAlivePingDelay = TimeSpan.FromSeconds(5),
-            KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(5) + (link?.Wait ?? TimeSpan.Zero),
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
             UseProxy = false,
         };

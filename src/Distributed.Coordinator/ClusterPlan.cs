@@ -17,9 +17,13 @@ public static class ClusterPlan
     /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
     public static async Task<Placement> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
     {
-        var survey = await ClusterSurvey.MakeAsync(model, config, cancellation);
-        return Make(model, config, survey.Workers, survey.Links);
+        return Make(model, config, await ClusterSurvey.MakeAsync(model, config, cancellation));
     }
+
+    /// <summary>Plans with what a survey found.</summary>
+    /// <exception cref="InvalidInputException">The config does not suit the model or the workers, or the model does not fit.</exception>
+    public static Placement Make(ModelFile model, ClusterConfig config, ClusterSurvey survey) =>
+        Planner(model, survey.Links, survey.Unprofiled).Plan(config, survey.Workers);
 
     /// <summary>Plans with what is known of the workers.</summary>
     /// <param name="model">The model.</param>
@@ -29,5 +33,8 @@ public static class ClusterPlan
     /// <exception cref="InvalidInputException">The config does not suit the model or the workers, or the model does not fit.</exception>
     public static Placement Make(
         ModelFile model, ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers, LinkTable? links = null) =>
-        new Planner(model.Config, spec => StageMemoryForecast.Forecast(model, spec), ModelUnits.Of(model), links).Plan(config, workers);
+        Planner(model, links, null).Plan(config, workers);
+
+    private static Planner Planner(ModelFile model, LinkTable? links, IReadOnlyDictionary<string, string>? unprofiled) =>
+        new(model.Config, spec => StageMemoryForecast.Forecast(model, spec), ModelUnits.Of(model), links, unprofiled);
 }

@@ -1,6 +1,5 @@
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
-using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
@@ -8,14 +7,21 @@ using Grpc.Core;
 
 namespace Distributed.Coordinator;
 
+/// <summary>What came back when a worker was asked how it is.</summary>
+/// <param name="Name">Its name in the cluster.</param>
+/// <param name="Description">What it says of itself; null where it does not answer, or not in this version of the protocol.</param>
+/// <param name="Failure">Why there is no description; null where there is one.</param>
+internal sealed record WorkerAnswer(string Name, WorkerDescription? Description, StageFailureException? Failure);
+
 /// <summary>What a plan is made from: the workers that answer, what their devices can do, and the links between them.</summary>
 /// <param name="Workers">What the workers say of themselves, with their devices' profiles, by the name that the config gives them.</param>
-/// <param name="Links">The links.</param>
-public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription> Workers, LinkTable Links)
+/// <param name="Links">The links that a plan can use.</param>
+/// <param name="Unprofiled">Workers whose devices have no profiles, each with the reason.</param>
+public sealed record ClusterSurvey(
+    IReadOnlyDictionary<string, WorkerDescription> Workers, LinkTable Links, IReadOnlyDictionary<string, string> Unprofiled)
 {
     // A worker that has not seen a format before measures it, behind others of its machine.
     private static readonly TimeSpan ProfilePatience = TimeSpan.FromMinutes(2);
-    private static readonly TimeSpan ProbePatience = TimeSpan.FromSeconds(30);
 
     /// <summary>Asks every worker what it has and can do, and has the links measured.</summary>
     /// <param name="model">The model: its formats must be in the profiles.</param>
@@ -24,57 +30,42 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
     /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
     public static async Task<ClusterSurvey> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
     {
-        var workers = await DescribeAsync(config, cancellation, isAnyNeeded: true);
-        return new ClusterSurvey(workers, await MeasureAsync(ModelUnits.Of(model), config, workers, cancellation));
+        var workers = await DescribeAsync(config, cancellation);
+        var unprofiled = await AddProfilesAsync(ModelUnits.Of(model), config, workers, cancellation);
+        return new ClusterSurvey(workers, await LinkSurvey.MakeAsync(config, workers, cancellation), unprofiled);
     }
 
+    /// <summary>What the workers say of themselves now, in the order of the config.</summary>
+    internal static Task<WorkerAnswer[]> AskAsync(ClusterConfig config, CancellationToken cancellation) =>
+        Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config, cancellation)));
+
     /// <summary>What the workers that answer say of themselves now.</summary>
-    public static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(
-        ClusterConfig config, CancellationToken cancellation, bool isAnyNeeded = false)
+    /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
+    public static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(ClusterConfig config, CancellationToken cancellation)
     {
-        var answers = await Task.WhenAll(config.Workers.Select(worker => AskAsync(worker, config, cancellation)));
+        var answers = await AskAsync(config, cancellation);
+        if (answers.FirstOrDefault(answer => answer.Failure?.Failure.Code == FailureCode.ProtocolMismatch)?.Failure is { } mismatch)
+            throw mismatch;
         var described = answers.Where(answer => answer.Description is not null)
             .ToDictionary(answer => answer.Name, answer => answer.Description!);
         // One silent worker can be left out; with none at all, why they are silent says more than that nothing fits.
-        if (isAnyNeeded && described.Count == 0 && answers.FirstOrDefault(answer => answer.Failure is not null).Failure is { } failure)
+        if (described.Count == 0 && answers.FirstOrDefault(answer => answer.Failure is not null)?.Failure is { } failure)
             throw failure;
         return described;
     }
 
-    // Devices get their profiles; those of a worker that does not tell have none.
-    private static async Task<LinkTable> MeasureAsync(
+    // Devices get their profiles; those of a worker that does not tell have none, for the reason returned.
+    private static async Task<IReadOnlyDictionary<string, string>> AddProfilesAsync(
         ModelUnits units, ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers, CancellationToken cancellation)
     {
         var request = new ProfileRequest { Types_ = { units.Types }, KvTypes = { config.KvType.ToName() } };
         var asked = config.Workers.Where(worker => workers.ContainsKey(worker.Name) && !config.Exclude.Contains(worker.Name)).ToList();
-        await Task.WhenAll(asked.Select(worker => AddProfilesAsync(worker, workers[worker.Name], request, config, cancellation)));
-
-        var links = new LinkTable();
-        var here = new Dictionary<string, LinkTimes>();
-        foreach (var worker in asked)
-        {
-            // Workers of this machine are reached alike: one stands for all whose links have the same shape.
-            var shape = config.LinkOf(worker.Name);
-            var isHere = worker.Address.IsThisMachine;
-            if (!isHere || !here.TryGetValue($"{shape}", out var times))
-            {
-                var probe = LinkProbe.Quick(worker.Address, shape);
-                if (LinkTimes.Of(probe, await LinkProbe.RunAsync(probe, "coordinator", cancellation)) is not { } measured)
-                    continue;
-                times = measured;
-                if (isHere)
-                    here[$"{shape}"] = times;
-            }
-
-            links[LinkTable.Coordinator, worker.Name] = times;
-            links[worker.Name, LinkTable.Coordinator] = times;
-        }
-
-        await AddLinksAsync(links, asked, workers, config, cancellation);
-        return links;
+        var reasons = await Task.WhenAll(
+            asked.Select(worker => AddProfilesAsync(worker, workers[worker.Name], request, config, cancellation)));
+        return asked.Zip(reasons).Where(pair => pair.Second is not null).ToDictionary(pair => pair.First.Name, pair => pair.Second!);
     }
 
-    private static async Task AddProfilesAsync(
+    private static async Task<string?> AddProfilesAsync(
         WorkerConfig worker, WorkerDescription description, ProfileRequest request, ClusterConfig config, CancellationToken cancellation)
     {
         using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));
@@ -83,61 +74,24 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
             var reply = await new StageService.StageServiceClient(channel).ProfileAsync(
                 request, deadline: DateTime.UtcNow + ProfilePatience, cancellationToken: cancellation);
             foreach (var device in description.Devices)
-                device.Profile = reply.Devices.FirstOrDefault(profile => profile.Device == device.Name);
+            {
+                var profile = reply.Devices.FirstOrDefault(profile => profile.Device == device.Name);
+                if (profile is not null && !SoundProfile.Is(profile))
+                    return $"the profile of its {device.Name} has figures that are none";
+                device.Profile = profile;
+            }
+
+            return null;
         }
-        catch (RpcException)
+        catch (RpcException error)
         {
             // It can hold layers all the same; the plan then goes by memory.
             cancellation.ThrowIfCancellationRequested();
+            return StageFailureException.From(error, FailureCode.HopLost, worker.Name).Failure.Message;
         }
     }
 
-    // Workers of one machine reach each other alike: one pair of them stands for all whose links have the same shape.
-    private static async Task AddLinksAsync(
-        LinkTable links, List<WorkerConfig> asked, IReadOnlyDictionary<string, WorkerDescription> workers, ClusterConfig config,
-        CancellationToken cancellation)
-    {
-        var known = new Dictionary<(string, string, string), LinkTimes?>();
-        foreach (var from in asked)
-        {
-            // One after the other: two at a time would measure each other.
-            foreach (var to in asked.Where(to => to != from))
-            {
-                var key = KeyOf(from, to);
-                if (!known.ContainsKey(key))
-                    known[key] = await ProbeAsync(from, to, config, cancellation);
-                if (known[key] is { } times)
-                    links[from.Name, to.Name] = times;
-            }
-        }
-
-        (string, string, string) KeyOf(WorkerConfig from, WorkerConfig to)
-        {
-            var machine = workers[from.Name].Machine;
-            var isOne = machine.Length > 0 && machine == workers[to.Name].Machine
-                && from.Address.IsThisMachine && to.Address.IsThisMachine;
-            return isOne ? (machine, machine, $"{config.LinkBetween(from.Name, to.Name)}") : (from.Name, to.Name, "");
-        }
-    }
-
-    private static async Task<LinkTimes?> ProbeAsync(
-        WorkerConfig from, WorkerConfig to, ClusterConfig config, CancellationToken cancellation)
-    {
-        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name));
-        try
-        {
-            var request = LinkProbe.Quick(to.Address, config.LinkBetween(from.Name, to.Name));
-            return LinkTimes.Of(request, await new StageService.StageServiceClient(channel).ProbeLinkAsync(
-                request, deadline: DateTime.UtcNow + ProbePatience, cancellationToken: cancellation));
-        }
-        catch (RpcException)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            return null;
-        }
-    }
-
-    private static async Task<(string Name, WorkerDescription? Description, StageFailureException? Failure)> AskAsync(
+    private static async Task<WorkerAnswer> AskAsync(
         WorkerConfig worker, ClusterConfig config, CancellationToken cancellation)
     {
         using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));
@@ -150,18 +104,22 @@ public sealed record ClusterSurvey(IReadOnlyDictionary<string, WorkerDescription
         catch (RpcException error)
         {
             cancellation.ThrowIfCancellationRequested();
-            return (worker.Name, null, StageFailureException.From(error, FailureCode.NextUnreachable, $"{worker.Name} ({worker.Address})"));
+            return new WorkerAnswer(
+                worker.Name, null, StageFailureException.From(error, FailureCode.NextUnreachable, $"{worker.Name} ({worker.Address})"));
         }
 
         if (description.ProtocolVersion != ProtocolVersion.Current)
         {
-            throw new StageFailureException(
+            return new WorkerAnswer(worker.Name, null, new StageFailureException(
                 FailureCode.ProtocolMismatch,
                 $"speaks protocol version {description.ProtocolVersion}, this coordinator speaks {ProtocolVersion.Current}; "
                 + "run the same program on both",
-                $"{worker.Name} ({worker.Address})");
+                $"{worker.Name} ({worker.Address})"));
         }
 
-        return (worker.Name, description, null);
+        // Filled in here, from a profile that is sound; never what came along.
+        foreach (var device in description.Devices)
+            device.Profile = null;
+        return new WorkerAnswer(worker.Name, description, null);
     }
 }

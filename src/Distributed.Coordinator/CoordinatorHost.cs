@@ -21,6 +21,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private static readonly TimeSpan GrainTimeout = TimeSpan.FromSeconds(10);
     private readonly LocalSilo _silo;
     private readonly SessionRecorder _recorder;
+    private readonly WorkerHealth _health;
     private int _disposed;
 
     private CoordinatorHost(
@@ -32,6 +33,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Tokenizer = tokenizer;
         Pipeline = pipeline;
         _silo = silo;
+        _health = new WorkerHealth(config);
         _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
         Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed);
     }
@@ -39,7 +41,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <summary>The cluster.</summary>
     public ClusterConfig Config { get; }
 
-    /// <summary>The model; its metadata is used here, never its weights.</summary>
+    /// <summary>The model: its metadata is used here; its weights are at most handed out to workers, never computed with.</summary>
     public ModelFile Model { get; }
 
     /// <summary>The model's tokenizer.</summary>
@@ -59,6 +61,9 @@ public sealed class CoordinatorHost : IAsyncDisposable
 
     /// <summary>Takes requests.</summary>
     public Scheduler Scheduler { get; }
+
+    /// <summary>What the workers say of themselves, in the order of the cluster; at most a second old.</summary>
+    internal Task<WorkerAnswer[]> AskWorkersAsync(CancellationToken cancellation) => _health.AskAsync(cancellation);
 
     /// <summary>Plans, loads the stages on their workers and connects them.</summary>
     /// <param name="config">The cluster; its workers are running.</param>
@@ -82,7 +87,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         {
             var tokenizer = model.Tokenizer;
             var survey = await ClusterSurvey.MakeAsync(model, config, cancellation);
-            var placement = ClusterPlan.Make(model, config, survey.Workers, survey.Links);
+            var placement = ClusterPlan.Make(model, config, survey);
             var silo = await starting;
             var grain = silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
             var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);

@@ -109,6 +109,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task? supplying = null;
+        StageFailureException? failed = null;
         try
         {
             using var call = ClientOf(stage).Load(request, cancellationToken: cancellation);
@@ -132,29 +133,29 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
         catch (RpcException error)
         {
             cancellation.ThrowIfCancellationRequested();
-            throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
+            failed = StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
+        }
+        catch (StageFailureException error)
+        {
+            failed = error;
         }
         finally
         {
+            // A supply that had failed by itself knows more than the worker, which only sees that nothing comes.
+            var reason = supplying is { IsFaulted: true } ? WhyFailed(supplying.Exception!.InnerException!, stage) : null;
             await ending.CancelAsync();
             if (supplying is not null)
-                await EndedAsync(supplying);
+                await supplying.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (reason is not null && failed?.Failure.Code is FailureCode.WeightsUnavailable or FailureCode.HopLost)
+                failed = new StageFailureException(failed.Failure.Code, $"{failed.Failure.Message}; {reason}", stage.Worker, stage.Index, failed);
         }
 
-        throw new StageFailureException(FailureCode.HopLost, "stopped loading without a word", stage.Worker, stage.Index);
+        throw failed ?? new StageFailureException(FailureCode.HopLost, "stopped loading without a word", stage.Worker, stage.Index);
     }
 
-    // What went wrong with a supply the worker has said already, as the failure of its load.
-    private static async Task EndedAsync(Task supplying)
-    {
-        try
-        {
-            await supplying;
-        }
-        catch (Exception error) when (error is RpcException or IOException or OperationCanceledException or InvalidOperationException)
-        {
-        }
-    }
+    private static string WhyFailed(Exception error, StagePlacement stage) => error is RpcException rpc
+        ? StageFailureException.From(rpc, FailureCode.WeightsUnavailable, stage.Worker).Failure.Message
+        : $"sending the weights failed: {error.Message}";
 
     /// <summary>Asks every worker what the KV cache of its stages holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>

@@ -64,5 +64,6 @@ public class ProbeLinkTests
         Steps = 6,
         ChunkBytes = chunkBytes,
         Chunks = 3,
+        WantRaw = true,
     };
 }

@@ -30,8 +30,9 @@ internal sealed record LinkSamples(WorkerConfig From, WorkerConfig To, string? L
             Steps = plan.Steps,
             ChunkBytes = plan.ChunkBytes,
             Chunks = plan.Chunks,
+            WantRaw = true,
         };
-        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout);
+        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name));
         try
         {
             var times = await new StageService.StageServiceClient(channel).ProbeLinkAsync(request, cancellationToken: cancellation);

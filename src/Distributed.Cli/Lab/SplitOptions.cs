@@ -6,7 +6,7 @@ namespace Distributed.Cli.Lab;
 /// <summary>What a split experiment measures.</summary>
 /// <param name="Prefill">Tokens of the prompt.</param>
 /// <param name="Decode">Tokens behind it, one step each.</param>
-/// <param name="Batch">The most tokens in a step: the prompt goes in chunks of this many.</param>
+/// <param name="Batch">The most tokens in a step: the prompt goes in chunks of this many or fewer.</param>
 /// <param name="Step">Every so many layers is a split.</param>
 /// <param name="Repeats">Measurements of each split.</param>
 /// <param name="Seed">The seed of the order, of the tokens and of random weights.</param>

@@ -48,7 +48,7 @@ internal sealed record SplitPlan(int LayersA, ClusterConfig Config, Placement Pl
             try
             {
                 var asked = config with { Split = split };
-                plans.Add(new SplitPlan(layers, asked, ClusterPlan.Make(model, asked, survey.Workers, survey.Links)));
+                plans.Add(new SplitPlan(layers, asked, ClusterPlan.Make(model, asked, survey)));
             }
             catch (InvalidInputException error)
             {

@@ -23,7 +23,7 @@ internal static class ForecastLine
         line.AppendJoin(" · ", parts);
         if (forecast.Wrong() is { } wrong)
             line.Append(CultureInfo.InvariantCulture, $" · wrong: {wrong.Term}, off by {Units.Milliseconds(Math.Abs(wrong.PredictedMs - wrong.MeasuredMs))}");
-        else if (forecast.Prefill is { } off && Math.Abs(off.Error) > GenerationForecast.WrongFrom)
+        if (forecast.WrongPrefill() is { } off)
             line.Append(CultureInfo.InvariantCulture, $" · wrong: {off.Term}, off by {Units.Milliseconds(Math.Abs(off.PredictedMs - off.MeasuredMs))}");
         return line.ToString();
     }

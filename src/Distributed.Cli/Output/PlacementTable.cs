@@ -1,5 +1,6 @@
 using System.Globalization;
 using Distributed.Cluster.Config;
+using Distributed.Coordinator.Api;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
 using Spectre.Console;
@@ -16,7 +17,7 @@ internal static class PlacementTable
     public static void PrintRun(Terminal terminal, Placement placement, IReadOnlyList<StageMemory> memory)
     {
         terminal.ErrorConsole.Write(OfRun(placement, memory));
-        WarnOfUnused(terminal, placement);
+        Warn(terminal, placement);
     }
 
     /// <summary>Prints a plan to stdout: every part of the forecast, and what is left of each device.</summary>
@@ -37,9 +38,13 @@ internal static class PlacementTable
             terminal.Out.WriteLine(Printable.Line($"next best: {placement.Choice.NextBest ?? "no other was looked for, or none fits"}"));
         }
 
-        if (placement.Choice.Note is { } note)
-            terminal.Error.WriteLine($"warning: {note}");
-        WarnOfUnused(terminal, placement);
+        if (LinkStatus.Of(placement.Links) is { Count: > 0 } links)
+        {
+            terminal.OutConsole.WriteLine();
+            terminal.OutConsole.Write(StatusTables.OfLinks(links));
+        }
+
+        Warn(terminal, placement);
     }
 
     private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
@@ -62,8 +67,10 @@ internal static class PlacementTable
         return table;
     }
 
-    private static void WarnOfUnused(Terminal terminal, Placement placement)
+    private static void Warn(Terminal terminal, Placement placement)
     {
+        if (placement.Choice.Note is { } note)
+            terminal.Error.WriteLine($"warning: {note}");
         foreach (var (worker, device, reason) in placement.Unused)
             terminal.Error.WriteLine($"warning: {(device is null ? worker : $"{worker} {device}")} is not used: {reason}");
     }

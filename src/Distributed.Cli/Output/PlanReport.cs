@@ -1,4 +1,5 @@
 using Distributed.Cluster.Config;
+using Distributed.Coordinator.Api;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
 
@@ -13,9 +14,10 @@ namespace Distributed.Cli.Output;
 /// <param name="Unused">Devices left out, each with the reason.</param>
 /// <param name="Choice">How it was chosen, and what the next-best plan would be.</param>
 /// <param name="Forecast">What it is predicted to take; null where a device has no profile.</param>
+/// <param name="Links">The links that were measured for it.</param>
 internal sealed record PlanReport(
     string Model, int Context, int Sequences, string KvType, IReadOnlyList<PlannedStage> Stages, IReadOnlyList<UnusedDevice> Unused,
-    PlanChoice Choice, PlanForecast? Forecast)
+    PlanChoice Choice, PlanForecast? Forecast, IReadOnlyList<LinkStatus> Links)
 {
     /// <summary>The report of a placement.</summary>
     public static PlanReport Of(Placement placement, ClusterConfig config) => new(
@@ -26,7 +28,8 @@ internal sealed record PlanReport(
         [.. placement.Stages.Select(PlannedStage.Of)],
         placement.Unused,
         placement.Choice,
-        PlanForecast.Of(placement, config));
+        PlanForecast.Of(placement, config),
+        LinkStatus.Of(placement.Links));
 }
 
 /// <summary>What a plan is predicted to take. Times are ms; the hops lead into stage 0, 1, … and back to the coordinator.</summary>

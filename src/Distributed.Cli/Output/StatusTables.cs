@@ -18,7 +18,20 @@ internal static class StatusTables
         terminal.OutConsole.Section("placement", OfStages(status));
         terminal.OutConsole.Section("workers", OfWorkers(status));
         terminal.OutConsole.Section("products, GB of weights per second with 1, 8 and 256 tokens", OfProducts(status));
-        terminal.OutConsole.Section("links", OfLinks(status));
+        terminal.OutConsole.Section("links", OfLinks(status.Links));
+        if (status.Choice.Note is { } note)
+            terminal.Error.WriteLine($"warning: {note}");
+        foreach (var worker in status.Workers.Where(worker => worker.Reason is not null))
+            terminal.Error.WriteLine($"warning: {worker.Reason}");
+    }
+
+    /// <summary>Links, as they were measured for the plan.</summary>
+    public static Table OfLinks(IReadOnlyList<LinkStatus> links)
+    {
+        var table = Tables.Create("from", "to", ">round trip", ">GB/s");
+        foreach (var link in links)
+            table.Line(link.From, link.To, Units.Milliseconds(link.RoundTripMs), Rate(link.BytesPerSecond));
+        return table;
     }
 
     private static string Predicted(ClusterStatus status) => status.DecodeMs is { } ms
@@ -65,14 +78,6 @@ internal static class StatusTables
             foreach (var device in worker.Devices)
                 foreach (var product in device.Profile?.Products ?? [])
                     table.Line(worker.Worker, device.Device, product.Type, Rate(product.One), Rate(product.Few), Rate(product.Many));
-        return table;
-    }
-
-    private static Table OfLinks(ClusterStatus status)
-    {
-        var table = Tables.Create("from", "to", ">round trip", ">GB/s");
-        foreach (var link in status.Links)
-            table.Line(link.From, link.To, Units.Milliseconds(link.RoundTripMs), Rate(link.BytesPerSecond));
         return table;
     }
 

@@ -24,7 +24,7 @@ public sealed record ClusterConfig
     /// <summary>The format of the KV cache.</summary>
     public KvType KvType { get; init; } = KvType.F16;
 
-    /// <summary>The most tokens in one step: long prompts are prefilled in chunks of this many.</summary>
+    /// <summary>The most tokens in one step: long prompts are prefilled in chunks, none of more than this.</summary>
     public int MaxBatchTokens { get; init; } = 256;
 
     /// <summary>How many sequences of the full context the KV cache has room for at once.</summary>
@@ -75,8 +75,8 @@ public sealed record ClusterConfig
     /// <summary>The link between the coordinator and a worker; null to leave it as it is.</summary>
     public LinkShape? LinkOf(string worker) => Workers.FirstOrDefault(other => other.Name == worker)?.Link ?? Link;
 
-    /// <summary>The link between two workers; null to leave it as it is.</summary>
-    public LinkShape? LinkBetween(string worker, string other) => LinkShape.Between(
+    /// <summary>The link between two workers; null to leave it as it is, and within one worker.</summary>
+    public LinkShape? LinkBetween(string worker, string other) => worker == other ? null : LinkShape.Between(
         Workers.FirstOrDefault(one => one.Name == worker)?.Link, Workers.FirstOrDefault(one => one.Name == other)?.Link) ?? Link;
 
     /// <summary>Whether <see cref="Exclude"/> names a device, or its worker.</summary>
@@ -128,4 +128,7 @@ public sealed record SplitConfig
 
     /// <summary>The stage's layers.</summary>
     public required LayerRange Layers { get; init; }
+
+    /// <summary>For people: <c>0-9 on a/cpu</c>.</summary>
+    public override string ToString() => $"{Layers} on {Worker}{(Device is null ? "" : $"/{Device}")}";
 }

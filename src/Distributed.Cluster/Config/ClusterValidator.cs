@@ -161,7 +161,7 @@ public static partial class ClusterValidator
     private static IEnumerable<InputError> CheckPins(ClusterConfig config)
     {
         if (config.Pin.Count > 0 && (config.Split is not null || config.SplitOverAll))
-            yield return config.Error("pin", "there", "needs split: auto, which it limits");
+            yield return config.Error("pin", string.Join(", ", config.Pin), "needs split: auto, which it limits");
         foreach (var error in CheckPlaces(config, config.Pin, "pin"))
             yield return error;
         SplitConfig? before = null;

@@ -10,14 +10,22 @@ public sealed record LinkShape(TimeSpan Delay, long? BitsPerSecond)
 {
     /// <summary>What <see cref="TryParse"/> asks for, as a phrase that follows the value.</summary>
     public const string Rule =
-        "must be delay=TIME,rate=SPEED or one of the two, like delay=1ms,rate=1Gbit: a time above 0 up to 10s in us, ms or s, "
-        + "a speed from 1Kbit to 1000Gbit in Kbit, Mbit or Gbit";
+        "must be delay=TIME,rate=SPEED or one of the two, like delay=1ms,rate=1Gbit: a time above 0 up to 2s in us, ms or s, "
+        + "a speed from 64Kbit to 1000Gbit in Kbit, Mbit or Gbit";
 
-    private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(10);
+    // Beyond these the pings of a node's server, which knows of no link, would take the connection for dead.
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(2);
+    private const double LeastRate = 64e3;
+
+    // What lies in front of a byte where the sender is quicker than the link, besides what is on its way.
+    private const int QueuedBytes = 256 << 10;
 
     // The longer unit first where one ends like another.
     private static readonly (string Unit, double Seconds)[] Times = [("us", 1e-6), ("ms", 1e-3), ("s", 1)];
     private static readonly (string Unit, double Bits)[] Rates = [("Kbit", 1e3), ("Mbit", 1e6), ("Gbit", 1e9)];
+
+    /// <summary>How much longer than over a quick link a small message and its answer may take, with all that is queued in front of them.</summary>
+    public TimeSpan Wait => (4 * Delay) + TimeSpan.FromSeconds(QueuedBytes * 8.0 / BitsPerSecond ?? 0);
 
     /// <summary>Reads a shape.</summary>
     /// <returns>False where it breaks the rule.</returns>
@@ -34,7 +42,7 @@ public sealed record LinkShape(TimeSpan Delay, long? BitsPerSecond)
                     && TimeSpan.FromTicks((long)Math.Round(seconds * TimeSpan.TicksPerSecond)) is var delay && delay > TimeSpan.Zero && delay <= LongestDelay:
                     shape = shape with { Delay = delay };
                     break;
-                case "rate" when shape.BitsPerSecond is null && TryRead(value, Rates, out var bits) && bits is >= 1e3 and <= 1e12:
+                case "rate" when shape.BitsPerSecond is null && TryRead(value, Rates, out var bits) && bits is >= LeastRate and <= 1e12:
                     shape = shape with { BitsPerSecond = (long)bits };
                     break;
                 default:

@@ -25,7 +25,7 @@ public sealed record ClusterStatus(
     /// <summary>Asks the workers how they are, and puts it together with the placement.</summary>
     internal static async Task<ClusterStatus> OfAsync(CoordinatorHost host, CancellationToken cancellation)
     {
-        var now = await ClusterSurvey.DescribeAsync(host.Config, cancellation);
+        var now = await host.AskWorkersAsync(cancellation);
         var placement = host.Placement;
         var failed = host.Pipeline.Failed;
         var (running, waiting) = host.Scheduler.Load;
@@ -41,13 +41,9 @@ public sealed record ClusterStatus(
             placement.Costs?.Decode(placement.Context / 2.0, host.Config.PlanFor).TokenMs,
             [.. placement.Stages.Select(stage => new StageStatus(
                 stage.Index, stage.Worker, stage.Device, stage.Spec.FirstLayer, stage.Spec.EndLayer, host.Pipeline.Memory[stage.Index]))],
-            [.. host.Config.Workers.Select(worker => WorkerStatus.Of(
-                worker.Name, $"{worker.Address}", now.GetValueOrDefault(worker.Name), host.Survey.Workers.GetValueOrDefault(worker.Name)))],
-            [.. host.Survey.Links.All.Select(link => new LinkStatus(
-                link.Key.From is LinkTable.Coordinator ? "coordinator" : link.Key.From,
-                link.Key.To is LinkTable.Coordinator ? "coordinator" : link.Key.To,
-                link.Value.Latency * 2000,
-                link.Value.BytesPerSecond))]);
+            [.. host.Config.Workers.Zip(now).Select(pair => WorkerStatus.Of(
+                $"{pair.First.Address}", pair.Second, host.Survey.Workers.GetValueOrDefault(pair.First.Name)))],
+            LinkStatus.Of(host.Survey.Links));
     }
 }
 
@@ -65,15 +61,18 @@ public sealed record StageStatus(int Stage, string Worker, string Device, int Fi
 /// <param name="Address">Where it listens.</param>
 /// <param name="Answers">Whether it answers now.</param>
 /// <param name="Version">The program's version; empty where it does not answer.</param>
-/// <param name="Devices">Its devices.</param>
-public sealed record WorkerStatus(string Worker, string Address, bool Answers, string Version, IReadOnlyList<DeviceStatus> Devices)
+/// <param name="Reason">Why it does not answer, or not so that it can be used; null where it does.</param>
+/// <param name="Devices">Its devices; those it had at the start where it does not answer now.</param>
+public sealed record WorkerStatus(
+    string Worker, string Address, bool Answers, string Version, string? Reason, IReadOnlyList<DeviceStatus> Devices)
 {
-    internal static WorkerStatus Of(string name, string address, WorkerDescription? now, WorkerDescription? atStart) => new(
-        name,
+    internal static WorkerStatus Of(string address, WorkerAnswer answer, WorkerDescription? atStart) => new(
+        answer.Name,
         address,
-        now is not null,
-        now?.Version ?? "",
-        [.. ((now ?? atStart)?.Devices ?? []).Select(device => new DeviceStatus(
+        answer.Description is not null,
+        answer.Description?.Version ?? "",
+        answer.Failure?.Message,
+        [.. ((answer.Description ?? atStart)?.Devices ?? []).Select(device => new DeviceStatus(
             device.Name,
             device.Hardware,
             device.Threads,
@@ -121,7 +120,18 @@ public sealed record ProductStatus(string Type, double One, double Few, double M
 /// <param name="To">The receiver.</param>
 /// <param name="RoundTripMs">There and back.</param>
 /// <param name="BytesPerSecond">What large frames cross with.</param>
-public sealed record LinkStatus(string From, string To, double RoundTripMs, double BytesPerSecond);
+public sealed record LinkStatus(string From, string To, double RoundTripMs, double BytesPerSecond)
+{
+    /// <summary>The links that were measured.</summary>
+    public static IReadOnlyList<LinkStatus> Of(LinkTable links) =>
+    [
+        .. links.All.Select(link => new LinkStatus(
+            link.Key.From is LinkTable.Coordinator ? "coordinator" : link.Key.From,
+            link.Key.To is LinkTable.Coordinator ? "coordinator" : link.Key.To,
+            link.Value.Latency * 2000,
+            link.Value.BytesPerSecond)),
+    ];
+}
 
 /// <summary>How these types are read and written.</summary>
 [JsonSourceGenerationOptions(

@@ -56,6 +56,29 @@ internal sealed record DeviceRoom(WorkerConfig Worker, string Device, long Free)
         return rooms;
     }
 
+    /// <summary>Devices that a placement cannot use, and workers without any, each with the reason.</summary>
+    public static IEnumerable<UnusedDevice> Missing(ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers)
+    {
+        foreach (var worker in config.Workers)
+        {
+            List<string> names = [.. workers.GetValueOrDefault(worker.Name)?.Devices.Select(device => device.Name) ?? []];
+            var usable = names.Where(name => worker.Devices?.Contains(name) != false).Distinct().ToList();
+            var excluded = usable.Where(name => config.Excludes(worker.Name, name)).ToList();
+            if (excluded.Count == usable.Count)
+                yield return new UnusedDevice(worker.Name, null, WhyNone(config, worker.Name, workers));
+            else
+                foreach (var name in excluded)
+                    yield return new UnusedDevice(worker.Name, name, "is excluded");
+        }
+    }
+
+    /// <summary>Why a worker has no device to use.</summary>
+    public static string WhyNone(ClusterConfig config, string worker, IReadOnlyDictionary<string, WorkerDescription> workers) =>
+        config.Exclude.Contains(worker) ? "is excluded"
+        : !workers.TryGetValue(worker, out var description) ? "has not answered"
+        : description.Devices.Any(device => config.Excludes(worker, device.Name)) ? "has no device that is not excluded"
+        : "has answered, but has no device to use";
+
     // A worker's numbers come from outside: whatever they are, the result is 0 or more.
     private static long FreeOf(DeviceDescription device, long limit) =>
         Math.Max(0, Math.Min(Math.Max(0, device.MemoryLimit), limit) - Math.Max(0, device.MemoryUsed));

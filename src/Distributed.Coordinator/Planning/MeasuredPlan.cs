@@ -45,8 +45,14 @@ internal sealed class MeasuredPlan(
     {
         var best = Cost(plan);
         (double Cost, string Text)? next = null;
-        foreach (var device in Enumerable.Range(0, devices.Count).Take(MostAlternatives))
+        foreach (var device in Enumerable.Range(0, devices.Count))
         {
+            if (device >= MostAlternatives)
+            {
+                reasons[device] = $"the best plan found does without it; what it would cost is told of the first {MostAlternatives} devices only";
+                continue;
+            }
+
             var isUsed = plan.Any(share => share.Device == device);
             var all = plan.Aggregate(1UL << device, (mask, share) => mask | (1UL << share.Device));
             var other = Best(null, isUsed ? 0 : all, isUsed ? device : null, StepsOfAlternatives, WidthOfAlternatives);
@@ -54,7 +60,7 @@ internal sealed class MeasuredPlan(
             if (other.Shares is not { } shares)
             {
                 if (!isUsed)
-                    reasons[device] = other.IsExact ? "no split that uses it as well fits" : "no split that uses it as well was found";
+                    reasons[device] = WhyNone(devices[device].Worker.Name, other.IsExact);
                 continue;
             }
 
@@ -72,15 +78,26 @@ internal sealed class MeasuredPlan(
         return next?.Text;
     }
 
+    private string WhyNone(string worker, bool isExact)
+    {
+        var isCutOff = links.Failed.Keys.Any(link => link.From == worker || link.To == worker);
+        return (isExact, isCutOff) switch
+        {
+            (true, false) => "no split that uses it as well fits",
+            (true, true) => "no split that uses it as well fits, over links that work",
+            _ => "no split that uses it as well was found",
+        };
+    }
+
     private SearchResult Best(IReadOnlyList<LayerShare>? known, ulong required, int? excluded, long steps, int width)
     {
         var most = Math.Min(config.PlanFor, devices.Count);
         var best = new SearchResult(null, double.PositiveInfinity, true, double.PositiveInfinity);
-        // How many batches are in flight depends on how many stages there are: each number is a question of its own.
-        for (var stages = 1; stages <= most; stages++)
+        // What a stage takes depends on how many sequences share a batch: each number of batches is a question of its own.
+        for (var batches = 1; batches <= most; batches++)
         {
-            var problem = Problem(stages) with { Required = required, Excluded = excluded };
-            var seed = known is not null && Math.Min(config.PlanFor, known.Count) == stages ? known : null;
+            var problem = Problem(batches) with { Required = required, Excluded = excluded };
+            var seed = known is not null && batches <= known.Count ? known : null;
             var found = PlacementSearch.Solve(problem, seed, best.Cost, steps / most, Math.Max(2, width / most));
             best = new SearchResult(
                 found.Cost < best.Cost ? found.Shares : best.Shares,
@@ -105,13 +122,12 @@ internal sealed class MeasuredPlan(
         var step = StepShape.Decode((config.PlanFor + batches - 1) / batches, sizes.PlannedKeys);
         var indices = Enumerable.Range(0, devices.Count).ToList();
         var machines = devices.GroupBy(device => device.Machine)
-            .Where(group => group.Count() > 1 && group.First().Cores > 0 && group.Sum(device => device.Profile!.Threads) > group.First().Cores)
+            .Where(group => group.Count() > 1 && PlacementCosts.IsShort(group.First().Cores, group.Select(device => device.Profile!.Threads)))
             .Select(group => group.Key).ToList();
         return new PlanProblem
         {
             Units = numUnits,
             Batches = batches,
-            Stages = batches < config.PlanFor ? batches : null,
             Prefix = [.. indices.Select(device => Prefix(_costs[device], step, numUnits))],
             StageCost = [.. indices.Select(device => _costs[device].StageSeconds(step))],
             MostEnd = _mostEnd.Value,
@@ -120,14 +136,14 @@ internal sealed class MeasuredPlan(
             HopOut = [.. indices.Select(from => Link(from, null, step.Tokens))],
             Owner = Owners(numUnits),
             Machine = [.. devices.Select(device => machines.IndexOf(device.Machine))],
-            CoreShare = [.. devices.Select(device => Math.Min(1, (double)device.Profile!.Threads / Math.Max(1, device.Cores)))],
+            CoreShare = [.. devices.Select(device => PlacementCosts.CoreShare(device.Profile!.Threads, device.Cores))],
         };
     }
 
     private double Link(int? from, int? to, int tokens)
     {
         var isInner = from is not null && to is not null;
-        return links.Of(Name(from), Name(to)).Seconds(PlacementCosts.HopBytes(model, isInner ? 1 : 0, 2, tokens));
+        return links.Of(Name(from), Name(to)).Seconds(PlacementCosts.HopBytes(config, model, isInner, tokens));
 
         string Name(int? device) => device is { } index ? devices[index].Worker.Name : LinkTable.Coordinator;
     }
@@ -197,5 +213,7 @@ internal sealed class MeasuredPlan(
             + plan.Zip(plan.Skip(1), (a, b) => problem.Hop[a.Device][b.Device]).Sum());
     }
 
-    private PlanProblem ProblemOf(IReadOnlyList<LayerShare> plan) => Problem(Math.Min(config.PlanFor, plan.Count));
+    // With the number of batches that is quickest for the plan.
+    private PlanProblem ProblemOf(IReadOnlyList<LayerShare> plan) =>
+        Enumerable.Range(1, Math.Min(config.PlanFor, plan.Count)).Select(Problem).MinBy(problem => problem.Cost(plan))!;
 }

@@ -9,17 +9,22 @@ namespace Distributed.Coordinator.Planning;
 /// <param name="Unused">Devices of the cluster that hold nothing, each with the reason.</param>
 public sealed record Placement(IReadOnlyList<StagePlacement> Stages, int Context, IReadOnlyList<UnusedDevice> Unused)
 {
-    /// <summary>What it is predicted to take; null where a device of it has no profile.</summary>
+    /// <summary>What it is predicted to take; null where a device of it has no profile, or a link of it does not work.</summary>
     public PlacementCosts? Costs { get; init; }
+
+    /// <summary>The links that were measured for it, and those that do not work.</summary>
+    public LinkTable Links { get; init; } = new();
 
     /// <summary>How the planner came to it.</summary>
     public PlanChoice Choice { get; init; } = PlanChoice.Given;
 }
 
 /// <summary>How a placement was chosen.</summary>
-/// <param name="Rule">In words: <c>least ms/token for 1 sequence</c>.</param>
+/// <param name="Rule">In words: <c>fewest ms per token for 1 sequence</c>.</param>
 /// <param name="NextBest">The best placement on other devices, and why it lost; null where none fits, or none was looked for.</param>
-/// <param name="Note">What else is to be said: how far it may be from the best there is; null for nothing.</param>
+/// <param name="Note">
+/// What else is to be said: how far it may be from the best there is, why speeds did not count, links that do not work; null for nothing.
+/// </param>
 public sealed record PlanChoice(string Rule, string? NextBest = null, string? Note = null)
 {
     /// <summary>The config says where every layer goes.</summary>

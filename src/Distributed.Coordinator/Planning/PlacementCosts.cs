@@ -1,3 +1,5 @@
+using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 
@@ -19,7 +21,7 @@ public sealed record PredictedStep(IReadOnlyList<double> Stages, IReadOnlyList<d
 /// <param name="End">One past the last unit.</param>
 /// <param name="Worker">The worker's name.</param>
 /// <param name="Machine">The machine's name.</param>
-/// <param name="Cores">Threads that the machine runs at once.</param>
+/// <param name="Cores">Threads that the machine runs at once; 0 where it does not tell.</param>
 internal sealed record CostedStage(DeviceCosts Costs, int First, int End, string Worker, string Machine, int Cores);
 
 /// <summary>What a placement is predicted to take, step by step: from the profiles of its devices and links.</summary>
@@ -28,17 +30,19 @@ public sealed class PlacementCosts
     private readonly ModelConfig _model;
     private readonly IReadOnlyList<CostedStage> _stages;
     private readonly LinkTable _links;
-    private readonly int _maxTokens;
+    private readonly ClusterConfig _config;
 
-    internal PlacementCosts(ModelConfig model, IReadOnlyList<CostedStage> stages, LinkTable links, int maxTokens) =>
-        (_model, _stages, _links, _maxTokens) = (model, stages, links, maxTokens);
+    internal PlacementCosts(ModelConfig model, IReadOnlyList<CostedStage> stages, LinkTable links, ClusterConfig config) =>
+        (_model, _stages, _links, _config) = (model, stages, links, config);
 
     /// <summary>The next token of some sequences.</summary>
     /// <param name="keys">Keys that each sees, on average.</param>
-    /// <param name="sequences">Sequences at once: they go in as many batches as there are stages, at most.</param>
-    public PredictedStep Decode(double keys, int sequences = 1)
+    /// <param name="sequences">Sequences at once: they go in the number of batches that is quickest, at most one per stage.</param>
+    public PredictedStep Decode(double keys, int sequences = 1) =>
+        Enumerable.Range(1, Math.Min(sequences, _stages.Count)).Select(batches => Decode(keys, sequences, batches)).MinBy(step => step.TokenMs)!;
+
+    private PredictedStep Decode(double keys, int sequences, int batches)
     {
-        var batches = Math.Min(sequences, _stages.Count);
         var step = StepShape.Decode((sequences + batches - 1) / batches, keys);
         double[] stages = [.. _stages.Select(stage => StageSeconds(stage, step))];
         double[] hops = [.. Enumerable.Range(0, _stages.Count + 1).Select(hop => HopSeconds(hop, step.Tokens))];
@@ -56,7 +60,7 @@ public sealed class PlacementCosts
         var (stages, hops) = (new double[_stages.Count], new double[_stages.Count + 1]);
         var free = new double[_stages.Count];
         var done = 0.0;
-        var chunk = BatchFormation.ChunkFor(end - start, _stages.Count, _maxTokens);
+        var chunk = BatchFormation.ChunkFor(end - start, _stages.Count, _config.MaxBatchTokens);
         for (var at = start; at < end; at += chunk)
         {
             var tokens = Math.Min(chunk, end - at);
@@ -80,8 +84,8 @@ public sealed class PlacementCosts
 
     /// <summary>What the machine with the least cores for its stages takes for them, where they are too few for all at once.</summary>
     private double MostCoreSeconds(double[] stages) => _stages.Index().GroupBy(pair => pair.Item.Machine)
-        .Where(group => group.Sum(pair => pair.Item.Costs.Threads) > group.First().Item.Cores)
-        .Select(group => group.Sum(pair => stages[pair.Index] * CoreShare(pair.Item)))
+        .Where(group => IsShort(group.First().Item.Cores, group.Select(pair => pair.Item.Costs.Threads)))
+        .Select(group => group.Sum(pair => stages[pair.Index] * CoreShare(pair.Item.Costs.Threads, pair.Item.Cores)))
         .DefaultIfEmpty(0).Max();
 
     private static double StageSeconds(CostedStage stage, StepShape step) =>
@@ -90,14 +94,17 @@ public sealed class PlacementCosts
 
     private double HopSeconds(int hop, int tokens) => _links.Of(
         hop == 0 ? LinkTable.Coordinator : _stages[hop - 1].Worker,
-        hop == _stages.Count ? LinkTable.Coordinator : _stages[hop].Worker).Seconds(HopBytes(_model, hop, _stages.Count, tokens));
+        hop == _stages.Count ? LinkTable.Coordinator : _stages[hop].Worker).Seconds(HopBytes(_config, _model, isInner: hop > 0 && hop < _stages.Count, tokens));
 
-    /// <summary>The part of its machine's cores that a stage computes with.</summary>
-    internal static double CoreShare(CostedStage stage) => Math.Min(1, (double)stage.Costs.Threads / Math.Max(1, stage.Cores));
+    /// <summary>Whether a machine has too few cores for the threads of all that compute on it at once; not where it does not tell.</summary>
+    internal static bool IsShort(int cores, IEnumerable<int> threads) => cores > 0 && threads.Sum() > cores;
+
+    /// <summary>The part of its machine's cores that so many threads compute with, at most all.</summary>
+    internal static double CoreShare(int threads, int cores) => Math.Min(1, (double)threads / Math.Max(1, cores));
 
     /// <summary>Bytes of a step's frame: hidden states between stages, token ids to and from the coordinator.</summary>
-    internal static double HopBytes(ModelConfig model, int hop, int stages, int tokens) =>
-        tokens * (double)sizeof(float) * (hop == 0 || hop == stages ? 1 : model.HiddenSize);
+    internal static double HopBytes(ClusterConfig config, ModelConfig model, bool isInner, int tokens) =>
+        isInner ? HiddenStateCodec.Bytes(config.Wire, tokens, model.HiddenSize) : tokens * (double)sizeof(int);
 
     private static double[] Milliseconds(double[] seconds) => [.. seconds.Select(second => second * 1000)];
 }

@@ -147,13 +147,10 @@ internal sealed class PlacementSearch
     private void Extend(Label label, int unit, Dictionary<ulong, List<Label>>[] open)
     {
         var problem = _problem;
-        var exactly = problem.Stages;
         for (var device = 0; device < problem.Devices; device++)
         {
             if ((label.Used >> device & 1) != 0 || device == problem.Excluded || IsTriedElsewhere(label.Used, device))
                 continue;
-            if (exactly is { } most && label.Stages >= most)
-                return;
             var before = label.Sum + (label.Last < 0 ? problem.HopIn[device] : problem.Hop[label.Last][device]);
             var end = Math.Min(problem.MostEnd[device][unit], EndOfOwners(device, unit));
             for (var to = unit + 1; to <= end; to++)
@@ -189,7 +186,7 @@ internal sealed class PlacementSearch
 
     private void Finish(Label label)
     {
-        if (_problem.Stages is { } exactly ? label.Stages != exactly : label.Stages < _problem.Batches)
+        if (label.Stages < _problem.Batches)
             return;
         if ((label.Used & _problem.Required) != _problem.Required)
             return;
@@ -248,8 +245,6 @@ internal sealed class PlacementSearch
     private double Bound(int unit, ulong used, int last, double before, double longest, double[] loads, int placed)
     {
         var problem = _problem;
-        if (problem.Stages is { } all && placed >= all)
-            return double.PositiveInfinity;
         var work = _leastSuffix[unit];
         var (left, sum, speed, stages, largest) = (work, 0.0, 0.0, 0, 0.0);
         foreach (var device in _byQuickness)
@@ -273,9 +268,10 @@ internal sealed class PlacementSearch
             return double.PositiveInfinity;
         // How many stages that makes is not known: only as many as the largest memories need are certain.
         var certain = largest <= 0 ? 1 : Math.Max(1, (int)Math.Ceiling((work / largest) - 1e-6));
-        var missing = problem.Stages is { } count ? count - placed : Math.Max(1, problem.Batches - placed);
-        var hops = Math.Max(certain, missing);
-        var total = before + sum + _leastOut + (last < 0 ? problem.HopIn.Min() + ((hops - 1) * _leastHop) : hops * _leastHop);
+        var stagesLeft = Math.Max(certain, problem.Batches - placed);
+        var hops = last < 0 ? stagesLeft - 1 : stagesLeft;
+        // Where no link works the least hop is infinite, and none of it nothing.
+        var total = before + sum + _leastOut + (last < 0 ? problem.HopIn.Min() : 0) + (hops > 0 ? hops * _leastHop : 0);
         return problem.Batches == 1 ? total : Math.Max(Cost(total, longest, loads), problem.Batches * work / speed);
     }
 

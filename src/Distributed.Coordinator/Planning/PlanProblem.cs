@@ -14,11 +14,8 @@ internal sealed record PlanProblem
     /// <summary>Devices.</summary>
     public int Devices => StageCost.Length;
 
-    /// <summary>Batches in flight, at most one per stage at a time.</summary>
+    /// <summary>Batches in flight, at most one per stage at a time: a plan has as many stages or more.</summary>
     public required int Batches { get; init; }
-
-    /// <summary>The number of stages; null for <see cref="Batches"/> or more.</summary>
-    public int? Stages { get; init; }
 
     /// <summary>[device][u]: seconds of units [0, u) on the device; Units + 1 entries, the first of them 0.</summary>
     public required double[][] Prefix { get; init; }
@@ -29,7 +26,7 @@ internal sealed record PlanProblem
     /// <summary>[device][u]: one past the last unit of the longest stage from u on that fits the device's memory; u for none.</summary>
     public required int[][] MostEnd { get; init; }
 
-    /// <summary>[from][to]: seconds of a hop between two devices.</summary>
+    /// <summary>[from][to]: seconds of a hop between two devices; infinite where the link does not work, as for the next two.</summary>
     public required double[][] Hop { get; init; }
 
     /// <summary>[device]: seconds from the coordinator.</summary>
@@ -44,7 +41,7 @@ internal sealed record PlanProblem
     /// <summary>[device]: the machine whose cores it shares with others, from 0; -1 where there are enough for all.</summary>
     public required int[] Machine { get; init; }
 
-    /// <summary>[device]: the part of its machine's cores that it computes with; more than 1 where it has more threads.</summary>
+    /// <summary>[device]: the part of its machine's cores that it computes with, at most 1.</summary>
     public required double[] CoreShare { get; init; }
 
     /// <summary>Devices that must all be used, a bit for each.</summary>
@@ -58,17 +55,6 @@ internal sealed record PlanProblem
 
     /// <summary>Seconds of units [first, end) as a stage of a device.</summary>
     public double Stage(int device, int first, int end) => StageCost[device] + Prefix[device][end] - Prefix[device][first];
-
-    /// <summary>Whether a device may hold units [first, end), as far as memory and owners go.</summary>
-    public bool Allows(int device, int first, int end)
-    {
-        if (end > MostEnd[device][first])
-            return false;
-        for (var unit = first; unit < end; unit++)
-            if (Owner[unit] >= 0 && Owner[unit] != device)
-                return false;
-        return true;
-    }
 
     /// <summary>The cost of a plan that is allowed.</summary>
     public double Cost(IReadOnlyList<LayerShare> shares)

@@ -14,8 +14,10 @@ namespace Distributed.Coordinator.Planning;
 /// <param name="forecast">The memory of a stage (<see cref="StageMemoryForecast"/>); never less for more layers, blocks or tokens.</param>
 /// <param name="units">What the model multiplies with; null where nothing is to be predicted.</param>
 /// <param name="links">The cluster's links; null where none was measured.</param>
+/// <param name="unprofiled">Why workers have no profiles, by their names; null where nothing is known of that.</param>
 public sealed class Planner(
-    ModelConfig model, Func<StageSpec, StageMemory> forecast, ModelUnits? units = null, LinkTable? links = null)
+    ModelConfig model, Func<StageSpec, StageMemory> forecast, ModelUnits? units = null, LinkTable? links = null,
+    IReadOnlyDictionary<string, string>? unprofiled = null)
 {
     /// <summary>Places the model on a cluster.</summary>
     /// <param name="config">The cluster; valid by itself (<see cref="ClusterValidator.Check(ClusterConfig)"/>).</param>
@@ -43,7 +45,7 @@ public sealed class Planner(
         var choice = PlanChoice.Given;
         if (shares is null)
         {
-            ThrowIfAny(CheckPins(config, devices));
+            ThrowIfAny(CheckPins(config, devices, workers));
             (shares, choice) = AutomaticShares(config, sizes, devices, refusal, reasons);
         }
         else
@@ -57,13 +59,16 @@ public sealed class Planner(
                 pair.Item.Worker.Name,
                 pair.Item.Device,
                 reasons.GetValueOrDefault(pair.Index) ?? WhyUnused(config, sizes, pair.Item, devices.Count, shares.Count)));
-        var silent = config.Workers.Where(worker => !devices.Any(device => device.Worker == worker))
-            .Select(worker => new UnusedDevice(
-                worker.Name, null, workers.ContainsKey(worker.Name) ? "is excluded" : "has not answered with a device to use"));
-        return new Placement(Stages(config, sizes, devices, shares), sizes.Context, [.. unused, .. silent])
+        var costs = Costs(config, devices, shares);
+        var unpredicted = costs is null && choice.Note is null && WhyUnmeasured(config, [.. shares.Select(share => devices[share.Device])]) is { } why
+            ? $"nothing is predicted: {why}"
+            : null;
+        string?[] notes = [choice.Note, unpredicted, links?.DescribeFailed()];
+        return new Placement(Stages(config, sizes, devices, shares), sizes.Context, [.. unused, .. DeviceRoom.Missing(config, workers)])
         {
-            Costs = Costs(config, devices, shares),
-            Choice = choice,
+            Costs = costs,
+            Links = links ?? new LinkTable(),
+            Choice = notes.Any(note => note is not null) ? choice with { Note = string.Join("; ", notes.OfType<string>()) } : choice,
         };
     }
 
@@ -71,17 +76,17 @@ public sealed class Planner(
         ClusterConfig config, StageSizes sizes, IReadOnlyList<DeviceRoom> devices, Refusal refusal, Dictionary<int, string> reasons)
     {
         var filled = sizes.Fill(devices) is { } layers ? StageUnits.Of(layers, model.NumLayers) : null;
-        var isMeasured = units is not null && devices.Count <= PlacementSearch.MaxDevices
-            && devices.All(device => DeviceCosts.Knows(device.Profile, units, config.KvType));
         if (config.SplitOverAll)
-            return (filled ?? throw new InvalidInputException([refusal.OfAutomaticSplit()]), PlanChoice.ByMemory);
-        if (!isMeasured && config.Pin.Count > 0)
-            throw new InvalidInputException([config.Error("pin", "there", "needs workers that can be measured; use split instead")]);
-        if (!isMeasured)
-            return (filled ?? throw new InvalidInputException([refusal.OfAutomaticSplit()]), PlanChoice.ByMemory);
+            return ByMemory(null);
+        if (WhyUnmeasured(config, devices) is { } why)
+            return ByMemory(why);
+        if (devices.Count > PlacementSearch.MaxDevices)
+            return ByMemory($"{devices.Count} devices are more than the {PlacementSearch.MaxDevices} that a search takes");
 
         var plan = new MeasuredPlan(model, units!, links ?? new LinkTable(), config, sizes, devices);
         var found = plan.Best(config.Pin.Count == 0 ? filled : null);
+        if (found.Shares is null && links?.Failed.Count > 0 && filled is not null)
+            return ByMemory("no split was found over the links that have times");
         if (found.Shares is not { } shares)
             throw new InvalidInputException([filled is null ? refusal.OfAutomaticSplit() : refusal.OfPins()]);
         var nextBest = plan.Explain(shares, reasons);
@@ -90,9 +95,33 @@ public sealed class Planner(
             $"the search was cut short: no plan is more than {100 * (1 - (found.Bound / found.Cost)):0} % quicker than this one");
         var rule = config.PlanFor == 1 ? "fewest ms per token for 1 sequence" : $"fewest ms per token for {config.PlanFor} sequences at once";
         return (shares, new PlanChoice(rule, nextBest, note));
+
+        (IReadOnlyList<LayerShare>, PlanChoice) ByMemory(string? why)
+        {
+            if (config.Pin.Count > 0)
+                throw new InvalidInputException([refusal.OfPinsByMemory(string.Join("; ", new[] { why, links?.DescribeFailed() }.OfType<string>()))]);
+            return filled is null ? throw new InvalidInputException([refusal.OfAutomaticSplit()])
+                : (filled, PlanChoice.ByMemory with { Note = why is null ? null : $"memory alone decides: {why}" });
+        }
     }
 
-    private static List<InputError> CheckPins(ClusterConfig config, IReadOnlyList<DeviceRoom> devices)
+    // Null where each has a profile with all that the model needs.
+    private string? WhyUnmeasured(ClusterConfig config, IReadOnlyList<DeviceRoom> devices)
+    {
+        if (units is null)
+            return "nothing is known of the model's weights";
+        var unknown = devices.Where(device => !DeviceCosts.Knows(device.Profile, units, config.KvType)).Distinct().Select(device =>
+            $"{device} {unprofiled?.GetValueOrDefault(device.Worker.Name) switch
+            {
+                { } reason => $"has no profile ({reason})",
+                null when device.Profile is null => "has no profile",
+                _ => $"has a profile without {string.Join(", ", units.Types)} or {config.KvType.ToName()}",
+            }}").ToList();
+        return unknown.Count > 0 ? string.Join(", ", unknown) : null;
+    }
+
+    private static List<InputError> CheckPins(
+        ClusterConfig config, IReadOnlyList<DeviceRoom> devices, IReadOnlyDictionary<string, WorkerDescription> workers)
     {
         List<InputError> errors = [];
         foreach (var (i, pin) in config.Pin.Index())
@@ -100,7 +129,7 @@ public sealed class Planner(
             var offered = devices.Where(device => device.Worker.Name == pin.Worker).Select(device => device.Device).ToList();
             var names = offered.Count > 0 ? string.Join(", ", offered) : "none";
             if (offered.Count == 0)
-                errors.Add(config.Error($"pin[{i}].worker", pin.Worker, "has not answered with a device to use"));
+                errors.Add(config.Error($"pin[{i}].worker", pin.Worker, DeviceRoom.WhyNone(config, pin.Worker, workers)));
             else if (pin.Device is null && offered.Count > 1)
                 errors.Add(config.Error($"pin[{i}].device", null, $"is missing: {pin.Worker} has {names}"));
             else if (pin.Device is { } device && !offered.Contains(device))
@@ -114,13 +143,16 @@ public sealed class Planner(
     {
         if (units is null || shares.Any(share => !DeviceCosts.Knows(devices[share.Device].Profile, units, config.KvType)))
             return null;
+        string[] way = [LinkTable.Coordinator, .. shares.Select(share => devices[share.Device].Worker.Name), LinkTable.Coordinator];
+        if (way.Zip(way.Skip(1)).Any(hop => links?.Failed.ContainsKey(hop) == true))
+            return null;
         var stages = shares.Select(share =>
         {
             var device = devices[share.Device];
             var costs = new DeviceCosts(model, units, device.Profile!, config.KvType);
             return new CostedStage(costs, share.First, share.End, device.Worker.Name, device.Machine, device.Cores);
         });
-        return new PlacementCosts(model, [.. stages], links ?? new LinkTable(), config.MaxBatchTokens);
+        return new PlacementCosts(model, [.. stages], links ?? new LinkTable(), config);
     }
 
     private static List<StagePlacement> Stages(
@@ -161,8 +193,8 @@ public sealed class Planner(
             var offered = devices.Index().Where(pair => pair.Item.Worker.Name == stage.Worker).ToList();
             var chosen = offered.Where(pair => stage.Device is null || pair.Item.Device == stage.Device).ToList();
             var names = offered.Count > 0 ? string.Join(", ", offered.Select(pair => pair.Item.Device)) : "none";
-            if (!workers.ContainsKey(stage.Worker))
-                errors.Add(config.Error($"split[{i}].worker", stage.Worker, "has not answered"));
+            if (offered.Count == 0)
+                errors.Add(config.Error($"split[{i}].worker", stage.Worker, DeviceRoom.WhyNone(config, stage.Worker, workers)));
             else if (chosen.Count == 1)
                 shares.Add(new LayerShare(chosen[0].Index, stage.Layers.First, stage.Layers.End));
             else if (stage.Device is null)

@@ -46,9 +46,14 @@ internal sealed class Refusal(
         }
 
         return config.Error(
-            "pin", $"{string.Join(", ", config.Pin.Select(pin => $"{pin.Layers} on {pin.Worker}{(pin.Device is null ? "" : $"/{pin.Device}")}"))}",
+            "pin", string.Join(", ", config.Pin),
             "leaves no split that fits: each device holds one run of layers, all pins of it within; without pins the model fits");
     }
+
+    /// <summary>Pins cannot be obeyed by memory alone.</summary>
+    /// <param name="why">Why speeds do not count.</param>
+    public InputError OfPinsByMemory(string why) =>
+        config.Error("pin", string.Join(", ", config.Pin), $"needs speeds to plan with: {why}; what would do without: split");
 
     /// <summary>The devices that an explicit split overfills, one error each; empty where it fits.</summary>
     public List<InputError> OfExplicitSplit(IReadOnlyList<LayerShare> shares)

@@ -54,6 +54,9 @@ public sealed record GenerationForecast(
         return new GenerationForecast(decode, terms, prefill);
     }
 
+    /// <summary>Prefill, where it is off by more than <see cref="WrongFrom"/>; null where it is not.</summary>
+    public PredictedAndMeasured? WrongPrefill() => Prefill is not null && Math.Abs(Prefill.Error) > WrongFrom ? Prefill : null;
+
     /// <summary>
     /// The term that is wrong by the most ms, where decode is off by more than <see cref="WrongFrom"/>; null where it is not, or no
     /// term is known. What no term holds (the coordinator's own part) is a term too.

@@ -190,8 +190,12 @@ internal sealed class StepLoop : IAsyncDisposable
             var drawn = part.Draws && next < result.Tokens.Count ? result.Tokens[next++] : null;
             if (part.Draws && drawn?.Sequence != part.Run.Session.Sequence)
             {
-                _pipeline.Fail(Failure(
-                    FailureCode.BadFrame, $"the result of step {result.Step} has no token of sequence {part.Run.Session.Sequence}"));
+                var failure = Failure(
+                    FailureCode.BadFrame, $"the result of step {result.Step} has no token of sequence {part.Run.Session.Sequence}");
+                _pipeline.Fail(failure);
+                // The flight is off the queue: nobody else would tell those in it.
+                foreach (var lost in flight.Parts)
+                    Abandon(lost.Run, FailureAdvice.For(failure));
                 return;
             }
 

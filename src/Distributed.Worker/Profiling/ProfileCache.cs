@@ -1,3 +1,4 @@
+using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Google.Protobuf;
 
@@ -25,7 +26,7 @@ internal sealed class ProfileCache(string folder)
             if (!file.Exists || file.Length > MostBytes)
                 return null;
             var profile = JsonParser.Default.Parse<DeviceProfile>(File.ReadAllText(file.FullName));
-            return profile.Key == key && IsSound(profile) ? profile : null;
+            return profile.Key == key && SoundProfile.Is(profile) ? profile : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidProtocolBufferException or InvalidJsonException)
         {
@@ -69,19 +70,6 @@ internal sealed class ProfileCache(string folder)
             return null;
         }
     }
-
-    // Figures that are no figures would make plans that are none.
-    private static bool IsSound(DeviceProfile profile) =>
-        profile.Layer is { ByTokens.Count: > 0 } layer
-        && layer.ByTokens.All(time => IsTime(time.SecondsPerLayer) && IsTime(time.SecondsPerStep) && IsTime(time.SecondsPerValue))
-        && IsTime(profile.SecondsPerLogit)
-        && profile.ReadBytesPerSecond is > 0 and < double.PositiveInfinity
-        && profile.Types_.All(type => type.ByTokens.Count > 0 && type.ByBytes.Count > 0
-            && type.ByTokens.Concat(type.ByBytes).Concat(type.ByColumns).All(time => time.SecondsPerByte > 0 && IsTime(time.SecondsPerByte)))
-        && profile.Attention.All(time => IsTime(time.DecodePerToken) && IsTime(time.DecodePerValue)
-            && IsTime(time.PrefillPerToken) && IsTime(time.PrefillPerValue));
-
-    private static bool IsTime(double seconds) => double.IsFinite(seconds) && seconds >= 0;
 
     private string PathOf(string key) => Path.Combine(folder, $"{key}.json");
 }

@@ -50,7 +50,7 @@ public class PlacementKeysTests
             """));
 
     [Theory]
-    [InlineData("split: all\npin: [{ worker: a, layers: 0 }]", "c.yaml:7: pin is there: needs split: auto, which it limits")]
+    [InlineData("split: all\npin: [{ worker: a, layers: 0 }]", "c.yaml:7: pin is 0 on a: needs split: auto, which it limits")]
     [InlineData("exclude: [a, b, c]", "c.yaml:6: exclude is a, b, c: leaves no worker")]
     [InlineData("split: [{ worker: a, layers: 0-3 }]\nexclude: [a]", "c.yaml:6: split[0].worker is a: is excluded by exclude")]
     [InlineData("exclude: a", "c.yaml:6: exclude is a: must be a list of workers, or of WORKER/DEVICE")]

@@ -63,6 +63,73 @@ public class MeasuredPlannerTests
     }
 
     [Fact]
+    public void Hidden_states_of_fewer_bits_cross_in_less_time()
+    {
+        var links = Links(2, 0);
+        links["a", "b"] = new LinkTimes(1e-3, 4096 * 100);
+        double Hop(WireType wire) =>
+            Plan(Eight, ClusterOf(2) with { SplitOverAll = true, Wire = wire }, links, (2000, 10), (2000, 10)).Costs!.Decode(1).Hops[1];
+
+        Assert.Equal(11, Hop(WireType.F32), 1e-9);
+        Assert.Equal(6, Hop(WireType.F16), 1e-9);
+        Assert.Equal(1 + (10 * 34.0 / 128), Hop(WireType.Q8_0), 1e-9);
+
+        // b is four times as quick: six layers there save 45 ms, and no link costs that much but one of float32.
+        links["a", "b"] = links["b", "a"] = new LinkTimes(1e-3, 4096 / 40e-3);
+        int Stages(WireType wire) => Plan(Eight, ClusterOf(2) with { Wire = wire }, links, (1000, 10), (680, 40)).Stages.Count;
+        Assert.Equal(2, Stages(WireType.F16));
+        links["a", "b"] = links["b", "a"] = new LinkTimes(1e-3, 4096 / 60e-3);
+        Assert.Equal((1, 2), (Stages(WireType.F32), Stages(WireType.F16)));
+    }
+
+    [Fact]
+    public void Links_that_do_not_work_are_not_counted_on_and_told()
+    {
+        var links = Links(3, 1e-3);
+        links.Fail("a", "b", "b does not answer");
+        links.Fail("b", "a", "b does not answer");
+        // Over c the two reach each other.
+        var placement = Plan(Eight, ClusterOf(3), links, (400, 10), (400, 10), (400, 10));
+        Assert.Equal("c", placement.Stages[1].Worker);
+        Assert.Equal("no times of the links from a to b, b to a: b does not answer", placement.Choice.Note);
+
+        placement = Plan(Eight, ClusterOf(2), links, (1000, 10), (680, 40));
+        Assert.Equal(["a/cpu 0-8"], Stages(placement));
+        Assert.Equal("no split that uses it as well fits, over links that work", Assert.Single(placement.Unused).Reason);
+
+        // Where nothing else fits it is tried all the same, but nothing is predicted.
+        placement = Plan(Eight, ClusterOf(2), links, (700, 10), (700, 10));
+        Assert.Equal(2, placement.Stages.Count);
+        Assert.Null(placement.Costs);
+        Assert.StartsWith("memory alone decides: no split was found over the links that have times; no times of", placement.Choice.Note, StringComparison.Ordinal);
+        var pinned = ClusterOf(2) with { Pin = [Pin("a", 0, 1)] };
+        Assert.StartsWith(
+            "pin is 0-1 on a: needs speeds to plan with: no split was found over the links that have times; no times of the links",
+            Assert.Throws<InvalidInputException>(() => Plan(Eight, pinned, links, (700, 10), (700, 10))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Sequences_share_a_batch_where_that_is_quicker()
+    {
+        // b takes nearly all the time and reads its weights once for both.
+        var config = ClusterOf(2) with { Split = [Pin("a", 0, 0), Pin("b", 1, 7)] };
+        var costs = Plan(Eight, config, Links(2, 1e-3), (2000, 100), (2000, 10)).Costs!;
+        var one = costs.Decode(512);
+        var two = costs.Decode(512, 2);
+        // With two batches b alone would take 2 x 71 ms.
+        Assert.InRange(two.TokenMs, one.TokenMs, 100);
+
+        // The planner counts the same: its cost is what is predicted for its plan.
+        var free = config with { Split = null, PlanFor = 2 };
+        var placement = Plan(Eight, free, Links(2, 1e-3), (330, 100), (2000, 10));
+        Assert.Equal(2, placement.Stages.Count);
+        var predicted = placement.Costs!.Decode(512, 2).TokenMs;
+        var cuts = Enumerable.Range(0, 2).Select(last => free with { Split = [Pin("a", 0, last), Pin("b", last + 1, 7)] })
+            .Select(split => Plan(Eight, split, Links(2, 1e-3), (330, 100), (2000, 10)).Costs!.Decode(512, 2).TokenMs);
+        Assert.True(predicted <= cuts.Min() + 1e-6);
+    }
+
+    [Fact]
     public void Several_sequences_are_spread_where_one_is_not()
     {
         var config = ClusterOf(2);
@@ -116,6 +183,12 @@ public class MeasuredPlannerTests
         var placement = Plan(Eight, ClusterOf(2) with { Exclude = ["a"] }, Links(2, 1e-3), (2000, 100), (2000, 1));
         Assert.Equal(["b/cpu 0-8"], Stages(placement));
         Assert.Equal([new UnusedDevice("a", null, "is excluded")], placement.Unused);
+        Assert.Equal(
+            "split[0].worker is a: has no device that is not excluded",
+            Refused(ClusterOf(2) with { Split = [Pin("a", 0, 7)], Exclude = ["a/cpu"] }, (2000, 10), (2000, 10)));
+        Assert.Equal(
+            "pin[0].worker is a: has no device that is not excluded",
+            Refused(ClusterOf(2) with { Pin = [Pin("a", 0, 7)], Exclude = ["a/cpu"] }, (2000, 10), (2000, 10)));
         Assert.Equal(["b/cpu 0-8"], Stages(Plan(Eight, ClusterOf(2) with { Exclude = ["a/cpu"] }, Links(2, 1e-3), (2000, 100), (2000, 1))));
     }
 
@@ -133,6 +206,28 @@ public class MeasuredPlannerTests
         var placement = Eight.Planner.Plan(ClusterOf(2), Describe(2000, 2000));
         Assert.Equal(2, placement.Stages.Count);
         Assert.Null(placement.Costs);
+
+        var units = new ModelUnits([[], .. Eight.Layers.Select(mib => new[] { new UnitWeights("Q4_0", mib * MiB) }), []]);
+        var planner = new Planner(Eight.Config, Eight.Forecast, units, null, new Dictionary<string, string> { ["b"] = "b does not answer" });
+        const string Why = "a/cpu has no profile, b/cpu has no profile (b does not answer)";
+        Assert.Equal($"memory alone decides: {Why}", planner.Plan(ClusterOf(2), Describe(2000, 2000)).Choice.Note);
+        Assert.Equal(
+            "nothing is predicted: a/cpu has no profile",
+            planner.Plan(ClusterOf(2) with { Split = [Pin("a", 0, 7)] }, Describe(2000, 2000)).Choice.Note);
+        Assert.Equal(
+            $"pin is 0-1 on a: needs speeds to plan with: {Why}; what would do without: split",
+            Assert.Throws<InvalidInputException>(
+                () => planner.Plan(ClusterOf(2) with { Pin = [Pin("a", 0, 1)] }, Describe(2000, 2000))).Message);
+    }
+
+    [Fact]
+    public void Every_device_that_is_left_out_has_its_own_reason()
+    {
+        var devices = Enumerable.Repeat((2000L, 10.0), 18).ToArray();
+        var placement = Plan(Eight, ClusterOf(18), Links(18, 5e-3), devices);
+        Assert.Equal(17, placement.Unused.Count);
+        Assert.All(placement.Unused.Take(15), unused => Assert.StartsWith("with ", unused.Reason, StringComparison.Ordinal));
+        Assert.All(placement.Unused.Skip(15), unused => Assert.StartsWith("the best plan found does without it; ", unused.Reason, StringComparison.Ordinal));
     }
 
     [Theory]

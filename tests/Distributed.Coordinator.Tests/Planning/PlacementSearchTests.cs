@@ -14,19 +14,17 @@ public class PlacementSearchTests
         from uneven in Gen.Double[1, 1.3].Array[units * devices]
         from isUneven in Gen.Bool
         from room in Gen.Int[1, 7].Array[devices]
-        from link in Gen.Double[0, 1.5].Array[devices * devices]
+        from link in Gen.Frequency((9, Gen.Double[0, 1.5]), (1, Gen.Const(double.PositiveInfinity))).Array[devices * devices]
         from sameLinks in Gen.Bool
         from ends in Gen.Double[0, 0.3].Array[2 * devices]
         from fixedCost in Gen.Double[0, 0.2]
         from batches in Gen.Int[1, 3]
-        from exactly in Gen.Bool
         from owner in Gen.Frequency((4, Gen.Const(-1)), (1, Gen.Int[0, 3])).Array[units]
         from shared in Gen.Bool
         select new PlanProblem
         {
             Units = units,
             Batches = batches,
-            Stages = exactly ? batches : null,
             Prefix = [.. Enumerable.Range(0, devices).Select(device => Sums(
                 Enumerable.Range(0, units).Select(unit => work[unit] * speed[device] * (isUneven ? uneven[(device * units) + unit] : 1))))],
             StageCost = [.. Enumerable.Repeat(fixedCost, devices)],
@@ -98,7 +96,7 @@ public class PlacementSearchTests
         before ??= [];
         if (first == problem.Units)
         {
-            if (problem.Stages is { } exactly ? before.Count == exactly : before.Count >= problem.Batches)
+            if (before.Count >= problem.Batches)
                 yield return [.. before];
             yield break;
         }
@@ -107,17 +105,21 @@ public class PlacementSearchTests
         {
             if (before.Any(share => share.Device == device))
                 continue;
-            for (var end = first + 1; end <= problem.Units && problem.Allows(device, first, end); end++)
+            for (var end = first + 1; end <= problem.Units && Allows(problem, device, first, end); end++)
                 foreach (var plan in AllPlans(problem, end, [.. before, new LayerShare(device, first, end)]))
                     yield return plan;
         }
     }
 
     private static bool IsAllowed(PlanProblem problem, IReadOnlyList<LayerShare> shares) =>
-        shares.All(share => problem.Allows(share.Device, share.First, share.End))
+        shares.All(share => Allows(problem, share.Device, share.First, share.End))
         && shares[0].First == 0 && shares[^1].End == problem.Units
         && shares.Zip(shares.Skip(1)).All(pair => pair.First.End == pair.Second.First)
         && shares.Select(share => share.Device).Distinct().Count() == shares.Count;
+
+    // As far as memory and owners go.
+    private static bool Allows(PlanProblem problem, int device, int first, int end) =>
+        end <= problem.MostEnd[device][first] && problem.Owner[first..end].All(owner => owner < 0 || owner == device);
 
     private static double[] Sums(IEnumerable<double> costs)
     {
@@ -128,5 +130,5 @@ public class PlacementSearchTests
     }
 
     private static string Print(PlanProblem problem) =>
-        $"{problem.Units} units, {problem.Devices} devices, batches {problem.Batches}, stages {problem.Stages}, owners {string.Join(' ', problem.Owner)}";
+        $"{problem.Units} units, {problem.Devices} devices, batches {problem.Batches}, owners {string.Join(' ', problem.Owner)}";
 }

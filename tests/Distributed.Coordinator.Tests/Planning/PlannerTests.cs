@@ -66,7 +66,7 @@ public class PlannerTests
         workers.Remove("c");
         placement = Eight.Planner.Plan(ClusterOf(3), workers);
         Assert.Equal(["a/cpu 0-4", "b/cpu 4-8"], Stages(placement));
-        Assert.Equal([new UnusedDevice("c", null, "has not answered with a device to use")], placement.Unused);
+        Assert.Equal([new UnusedDevice("c", null, "has not answered")], placement.Unused);
     }
 
     [Fact]

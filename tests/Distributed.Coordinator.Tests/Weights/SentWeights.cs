@@ -35,7 +35,7 @@ internal static class SentWeights
             Split = [.. layers.Select(stage => new SplitConfig { Worker = stage.Worker.Name, Layers = new LayerRange(stage.First, stage.Last) })],
         };
         // The split is given: what the workers can do need not be measured.
-        var placement = ClusterPlan.Make(model, config, await ClusterSurvey.DescribeAsync(config, timeout.Token, isAnyNeeded: true));
+        var placement = ClusterPlan.Make(model, config, await ClusterSurvey.DescribeAsync(config, timeout.Token));
         return () => Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, default).WaitAsync(RunningCluster.Patience);
     }
 
