@@ -199,7 +199,8 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
         var bytes = TWeights.Type.BlockBytes;
         for (; units > 0; units--, unit += bytes)
         {
-            WeightAhead.Prefetch(unit, bytes, stride, T.Rows);
+            if (T.Rows >= 8)
+                WeightAhead.Prefetch(unit, bytes, stride, T.Rows);
             for (var block = 0; block < UnitBlocks; block++, target += WeightPanel.BlockBytes)
             {
                 Store(TWeights.Numbers<T>(unit, stride, block, 0), target);

@@ -56,7 +56,7 @@ internal sealed class MatMulKernels(InstructionSets instructions)
         ?? Int8<TWeights, ByteLanes512, RowBytes512, AvxVnniRowSums>(InstructionSets.Avx512, has)
         ?? Int8<TWeights, ByteLanes256, RowBytes256, AvxVnniRowSums>(InstructionSets.Avx2, has)
         ?? Int8<TWeights, ByteLanes512, RowBytes512, Avx512RowSums>(InstructionSets.Avx512, has)
-        ?? Int8<TWeights, ByteLanes256, RowBytes256, Avx2RowSums>(InstructionSets.Avx2, has)
+        ?? PairSums<TWeights>(has)
         ?? Int8<TWeights, ByteLanes128, RowBytes128, ArmRowSums>(InstructionSets.Vector128, has)
         ?? Int8<TWeights, ByteLanes128, RowBytes128, Vector128RowSums>(InstructionSets.Vector128, has)
         ?? (MatMulKernel)new VectorInt8MatMul<TWeights, ByteLanesScalar, RowBytesScalar, ScalarRowSums>(InstructionSets.None);
@@ -79,6 +79,9 @@ internal sealed class MatMulKernels(InstructionSets instructions)
         where TRows : struct, IRowBytes<TRows>
         where TSums : struct, IRowSums<TSums> =>
         ((needs | TSums.Needs) & ~has) == 0 ? new(needs) : null;
+
+    private static PairSumsMatMul<TWeights>? PairSums<TWeights>(InstructionSets has)
+        where TWeights : struct, IInt8Weights => has.HasFlag(InstructionSets.Avx2) ? new() : null;
 
     private static DequantizingMatMul<T>? Dequantizing<T>(QuantType type, InstructionSets needs, InstructionSets has)
         where T : struct, ILanes<T> => (needs & ~has) == 0 ? new(type, needs) : null;

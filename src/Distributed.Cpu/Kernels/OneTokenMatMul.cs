@@ -52,6 +52,7 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
         var sum = T.LoadSums(sums);
         for (var end = unit + (task.Columns / WeightPanel.BlockColumns / unitBlocks * unitBytes); unit < end; unit += unitBytes)
         {
+            WeightAhead.Prefetch(unit, unitBytes, stride, T.Rows);
             if (TWeights.FactorsAreHalves)
                 TWeights.Factors<TBytes>(unit, stride, new(null, factors, null, scratch));
             else

@@ -24,7 +24,7 @@ internal static unsafe class PeakLoops
         .. AssembledPeakLoop.Loops,
         new(InstructionSets.Avx2 | InstructionSets.AvxVnni, Operations(Vector256<byte>.Count), Run<Vector256<int>, DotStep256>),
         new(InstructionSets.Avx512, Operations(Vector512<byte>.Count), Run<Vector512<int>, PairStep512>),
-        new(InstructionSets.Avx2, Operations(Vector256<byte>.Count), Run<Vector256<int>, PairStep256>),
+        new(InstructionSets.Avx2, Operations(Vector256<byte>.Count), Run<Vector256<short>, PairStep256>),
         new(InstructionSets.ArmDot, Operations(Vector128<byte>.Count), Run<Vector128<int>, ArmDotStep>),
         new(InstructionSets.None, Operations(Vector128<short>.Count), Run<Vector128<short>, WordStep>),
     ];

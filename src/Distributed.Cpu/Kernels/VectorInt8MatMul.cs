@@ -38,7 +38,7 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TRows, TSums>(In
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Block(byte* numbers, float* factors, sbyte* values, float scale, int term, int secondTerm, float* target)
+    public static void Block(byte* numbers, float* factors, sbyte* values, float scale, int term, int secondTerm, float* target)
     {
         var sevenBits = TWeights.Bits < PairProducts.SignedBits;
         var first = TSums.Create(TWeights.HasMins ? 0 : term);

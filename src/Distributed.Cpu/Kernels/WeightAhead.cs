@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
-using Distributed.Core.Quantization;
 
 namespace Distributed.Cpu.Kernels;
 
@@ -10,15 +9,12 @@ namespace Distributed.Cpu.Kernels;
 /// </summary>
 internal static unsafe class WeightAhead
 {
-    /// <summary>How far ahead in its row: past the part of the panel at hand, since a part's factors are read before its numbers.</summary>
-    public const int Bytes = 1024;
+    /// <summary>How far ahead in its row.</summary>
+    private const int Bytes = 384;
 
     private const int LineBytes = 64;
 
-    /// <summary>Units of a type that are worked on between one line and the next.</summary>
-    public static int Units(QuantType type) => Math.Max(1, LineBytes / type.BlockBytes);
-
-    /// <summary>Asks for what lies ahead of <see cref="Units"/> of some rows, a multiple of eight.</summary>
+    /// <summary>Asks for what lies ahead of some bytes of each of some rows, a multiple of eight.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(byte* unit, long bytes, long stride, int rows)
     {
