@@ -103,7 +103,11 @@ public sealed partial class ClusterTests : IDisposable
         Assert.Matches(@"^ +back to the coordinator +[\d.]+ ms +[\d.]+ ms *$", lines[7]);
         Assert.Matches(@"^decode [\d.]+ ms/token with 1 sequence of 256 tokens · prefill of 256 tokens [\d.]+ ms · ", lines[8]);
         Assert.StartsWith("next best: ", lines[9]);
-        Assert.Equal(10, lines.Length);
+        Assert.Equal("", lines[10]);
+        Assert.Matches(@"^from +to +round trip +GB/s *$", lines[11]);
+        Assert.Equal(
+            ["worker-0>worker-1", "worker-0>coordinator", "worker-1>worker-0", "worker-1>coordinator", "coordinator>worker-0", "coordinator>worker-1"],
+            lines.Skip(12).Select(line => string.Join('>', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Take(2))));
     }
 
     [Fact]
