@@ -108,5 +108,7 @@ internal sealed class ClusterTarget : IAsyncDisposable
             yield return new("wire", wire.ToName());
         if (flags.GetValue(CommonOptions.Link) is { } link)
             yield return new("link", $"{link}");
+        if (flags.GetValue(CommonOptions.Http) is { } http)
+            yield return new("http", $"{http}");
     }
 }
