@@ -93,6 +93,12 @@ internal static class CommonOptions
     /// <summary>One JSON document instead of a table.</summary>
     public static Option<bool> Json { get; } = Flag.Switch("--json", "Print one JSON document instead of a table");
 
+    /// <summary>What the command itself logs.</summary>
+    public static LogLevel LogLevelOf(ParseResult flags) => flags.GetValue(LogLevel) ?? Microsoft.Extensions.Logging.LogLevel.Warning;
+
+    /// <summary>What the workers that a command starts log, as they read it; null for their own default.</summary>
+    public static string? LogLevelOfWorkers(ParseResult flags) => flags.GetResult(LogLevel)?.Tokens[0].Value;
+
     /// <summary>Whether the user wants to see where errors come from.</summary>
     public static bool IsDebugging(ParseResult flags) =>
         flags.GetResult(LogLevel) is not null && flags.GetValue(LogLevel) <= Microsoft.Extensions.Logging.LogLevel.Debug;

@@ -45,7 +45,7 @@ internal sealed class RunCommand : Command
 
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var coordinator = await LoadingBars.ShowAsync(
-            _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
+            _terminal, progress => CoordinatorHost.StartAsync(target.Config, CommonOptions.LogLevelOf(flags), progress, cancellation));
         PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
         coordinator.Pipeline.Recorder = trace?.Recorder;
 

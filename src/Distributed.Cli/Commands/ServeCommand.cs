@@ -28,7 +28,7 @@ internal sealed class ServeCommand : Command
         var serving = await LoadingBars.ShowAsync(_terminal, async progress =>
         {
             var server = HttpServer.RunAsync(
-                target.Config, progress, (url, coordinator) => ready.TrySetResult((url, coordinator)), cancellation);
+                target.Config, CommonOptions.LogLevelOf(flags), progress, (url, coordinator) => ready.TrySetResult((url, coordinator)), cancellation);
             await Task.WhenAny(server, ready.Task);
             return server;
         });

@@ -5,7 +5,6 @@ using Distributed.Cluster.Config;
 using Distributed.Core;
 using Distributed.Worker;
 using Distributed.Worker.Profiling;
-using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cli.Commands;
 
@@ -78,7 +77,7 @@ internal sealed class WorkerCommand : Command
             // A command's own workers measure when it plans, and only what it needs.
             ProfilesAtStart = !flags.GetValue(_exitWithInput),
             ExitWithInput = flags.GetValue(_exitWithInput),
-            LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? LogLevel.Warning,
+            LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? Defaults.LogLevel,
         };
         if (flags.GetValue(_profile))
             return await ProfileAsync(options, flags.GetValue(_json), cancellation);

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Distributed.Coordinator.Sessions;
 using Distributed.Grains;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Orleans.Storage;
 
 namespace Distributed.Coordinator.Tests.Sessions;
@@ -16,7 +17,7 @@ public sealed class SessionRecorderTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _silo = await LocalSilo.StartAsync(
-            silo => silo.ConfigureServices(services => services.AddKeyedSingleton<IGrainStorage>(GrainStorage.Name, _storage)), default);
+            silo => silo.ConfigureServices(services => services.AddKeyedSingleton<IGrainStorage>(GrainStorage.Name, _storage)), LogLevel.Warning, default);
         _recorder = StartRecorder();
     }
 
