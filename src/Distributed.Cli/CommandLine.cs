@@ -49,7 +49,7 @@ internal static class CommandLine
         new StatusCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
-        new LogitsCommand(),
+        new LogitsCommand(terminal),
         new QuantizeCommand(terminal),
         new PerplexityCommand(terminal),
         new BenchCommand(terminal),

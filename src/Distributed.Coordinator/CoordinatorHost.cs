@@ -7,6 +7,7 @@ using Distributed.Core;
 using Distributed.Core.Chat;
 using Distributed.Core.Tokenization;
 using Distributed.Grains;
+using Microsoft.Extensions.Logging;
 
 namespace Distributed.Coordinator;
 
@@ -67,21 +68,27 @@ public sealed class CoordinatorHost : IAsyncDisposable
 
     /// <summary>Plans, loads the stages on their workers and connects them.</summary>
     /// <param name="config">The cluster; its workers are running.</param>
+    /// <param name="logLevel">What its grains log on standard error, below <see cref="LogLevel.Warning"/>; else nothing.</param>
     /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
     /// <param name="cancellation">Gives up; what was loaded is unloaded.</param>
     /// <exception cref="InvalidInputException">The model file or the config is wrong, or the model does not fit.</exception>
     /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
     public static Task<CoordinatorHost> StartAsync(
-        ClusterConfig config, IProgress<LoadingProgress>? progress, CancellationToken cancellation) =>
-        StartAsync(config, progress, null, cancellation);
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, CancellationToken cancellation) =>
+        StartAsync(config, logLevel, progress, null, cancellation);
 
     /// <summary>Starts it with another grain storage than memory.</summary>
-    internal static async Task<CoordinatorHost> StartAsync(
-        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage, CancellationToken cancellation)
+    internal static Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage, CancellationToken cancellation) =>
+        StartAsync(config, LogLevel.Warning, progress, storage, cancellation);
+
+    private static async Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage,
+        CancellationToken cancellation)
     {
         var model = ModelFile.Open(config.Model);
         // The silo takes longer to start than workers to answer.
-        var starting = Task.Run(() => LocalSilo.StartAsync(storage, cancellation), cancellation);
+        var starting = Task.Run(() => LocalSilo.StartAsync(storage, logLevel, cancellation), cancellation);
         Pipeline? pipeline = null;
         try
         {

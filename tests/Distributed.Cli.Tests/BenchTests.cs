@@ -81,12 +81,14 @@ public sealed class BenchTests : IDisposable
     [Fact]
     public async Task Workers_are_timed_with_random_weights_too_and_leave_no_file()
     {
-        var result = await Cli.RunAsync(
+        await using var cli = Cli.StartWith(
+            [$"TMPDIR={_folder.Root}"],
             "bench", "--synthetic", Tiny, "-p", "40", "-n", "2", "-s", "2", "-d", "20", "-t", "1", "-r", "1", "--batch", "16", "--workers", "2", "--json");
+        var result = await cli.FinishAsync();
 
         Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
         Assert.Equal([2.0, 2.0], JsonDocument.Parse(result.Out).RootElement.EnumerateArray().Select(row => Figure(row, "workers")));
-        Assert.Empty(Directory.GetFiles(Path.GetTempPath(), "distributed-bench-*"));
+        Assert.Empty(Directory.GetFiles(_folder.Root, "distributed-bench-*"));
     }
 
     [Fact]
@@ -164,12 +166,31 @@ public sealed class BenchTests : IDisposable
     [InlineData("--prefill is 0: leaves nothing to time beside --decode 0", "-p", "0", "-n", "0")]
     [InlineData("--save: needs --synthetic", "--save", "x.gguf")]
     [InlineData("--synthetic: cannot stand beside --model", "--synthetic", "llama-1b:q4_0", "-m", "x.gguf")]
+    [InlineData("--batch: cannot stand beside --startup, which times one token of one sequence in a process", "--startup", "-b", "8")]
+    [InlineData(
+        "--sequences is 2: needs --prefill, --decode or --startup beside --save, which else writes the weights and times nothing",
+        "--synthetic", Tiny, "--save", "x.gguf", "-s", "2")]
+    [InlineData(
+        "--prefill is 600: must be at most 512 with --workers: the context of Tales 5M is 512 tokens", "-p", "600", "-n", "32", "--workers", "1")]
+    [InlineData(
+        "--decode is 32: must be at most 11 with --workers and --depth 500: the context of Tales 5M is 512 tokens",
+        "-p", "8", "-n", "32", "-d", "500", "--workers", "1")]
     public async Task Wrong_usage_is_refused(string error, params string[] args)
     {
         var result = await Cli.RunAsync(["bench", .. args]);
 
         Assert.Equal((2, ""), (result.ExitCode, result.Out));
         Assert.Equal([$"error: {error}"], result.Errors);
+    }
+
+    [Fact]
+    public async Task Folder_for_temporary_files_is_named_where_it_cannot_be_written()
+    {
+        await using var cli = Cli.StartWith([$"TMPDIR={_folder.Path("none")}"], "bench", "--synthetic", Tiny, "--workers", "1");
+        var result = await cli.FinishAsync();
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.StartsWith($"error: TMPDIR is {_folder.Path("none")}/", Assert.Single(result.Errors));
     }
 
     public void Dispose() => _folder.Dispose();

@@ -16,9 +16,14 @@ internal sealed partial class Cli : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    // What the developer's own workers have measured and kept is not touched, and does not decide what a test finds.
+    private static readonly TempFolder Caches = new();
+
     private readonly Process _process;
     private readonly Transcript _out;
     private readonly Transcript _error;
+
+    static Cli() => AppDomain.CurrentDomain.ProcessExit += (_, _) => Caches.Dispose();
 
     private Cli(Process process)
     {
@@ -51,6 +56,7 @@ internal sealed partial class Cli : IAsyncDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            Environment = { ["XDG_CACHE_HOME"] = Caches.Root },
         };
         foreach (var variable in variables)
             start.Environment[variable[..variable.IndexOf('=')]] = variable[(variable.IndexOf('=') + 1)..];
@@ -93,6 +99,13 @@ internal sealed partial class Cli : IAsyncDisposable
     /// <summary>Sends it a signal, e.g. <c>INT</c>.</summary>
     public Task SignalAsync(string signal) => SignalAsync(signal, _process.Id);
 
+    /// <summary>Sends it a signal, unless it has ended.</summary>
+    public async Task TrySignalAsync(string signal)
+    {
+        using var kill = Process.Start(new ProcessStartInfo("kill", ["-s", signal, $"{_process.Id}"]) { RedirectStandardError = true })!;
+        await kill.WaitForExitAsync();
+    }
+
     /// <summary>Sends a process a signal.</summary>
     public static async Task SignalAsync(string signal, int process)
     {
@@ -107,6 +120,20 @@ internal sealed partial class Cli : IAsyncDisposable
         var ps = new ProcessStartInfo("ps", ["-o", "pid=", "--ppid", $"{_process.Id}"]) { RedirectStandardOutput = true };
         using var list = Process.Start(ps)!;
         return [.. list.StandardOutput.ReadToEnd().Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
+    }
+
+    /// <summary>Waits until it has started so many processes; they.</summary>
+    public async Task<IReadOnlyList<int>> ChildrenAsync(int count)
+    {
+        using var timeout = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            var children = Children();
+            if (children.Count >= count)
+                return children;
+            Assert.False(_process.HasExited || timeout.IsCancellationRequested, $"{children.Count} processes instead of {count}");
+            await Task.Delay(10);
+        }
     }
 
     /// <summary>Waits until none of some processes runs any more.</summary>

@@ -1,19 +1,18 @@
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
 
 /// <summary>Commands with a cluster file, whose workers the test starts as a user would.</summary>
-public sealed partial class ClusterTests : IDisposable
+public sealed class ClusterTests : IDisposable
 {
     private readonly TempFolder _folder = new();
 
     [Fact]
     public async Task Run_plan_and_logits_use_the_workers_of_a_cluster_file_and_leave_them_running()
     {
-        await using var one = await StartWorkerAsync("one");
-        await using var two = await StartWorkerAsync("two", "--memory", "cpu=1GiB");
+        await using var one = await RunningWorker.StartAsync("one");
+        await using var two = await RunningWorker.StartAsync("two", "--memory", "cpu=1GiB");
         var cluster = WriteCluster(one.Address, two.Address);
 
         var plan = await Cli.RunAsync("plan", "-c", cluster, "--json");
@@ -37,8 +36,8 @@ public sealed partial class ClusterTests : IDisposable
     [Fact]
     public async Task Worker_stops_cleanly_on_SIGTERM_and_with_130_on_Ctrl_C()
     {
-        await using var one = await StartWorkerAsync("one");
-        await using var two = await StartWorkerAsync("two");
+        await using var one = await RunningWorker.StartAsync("one");
+        await using var two = await RunningWorker.StartAsync("two");
 
         await one.Cli.SignalAsync("TERM");
         await two.Cli.SignalAsync("INT");
@@ -61,7 +60,7 @@ public sealed partial class ClusterTests : IDisposable
     [Fact]
     public async Task Address_a_worker_cannot_listen_on_is_told_in_one_line()
     {
-        await using var one = await StartWorkerAsync("one");
+        await using var one = await RunningWorker.StartAsync("one");
 
         var taken = await Cli.RunAsync("worker", "--listen", one.Address);
         var folder = await Cli.RunAsync("worker", "--listen", $"unix:{_folder.Path("none/socket")}");
@@ -146,18 +145,4 @@ public sealed partial class ClusterTests : IDisposable
     }
 
     private static int Layer(JsonElement stage, string name) => stage.GetProperty(name).GetInt32();
-
-    private static async Task<RunningWorker> StartWorkerAsync(string name, params string[] args)
-    {
-        var cli = Cli.Start(["worker", "--name", name, "--listen", "127.0.0.1:0", "--threads", "1", .. args]);
-        return new RunningWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
-    }
-
-    [GeneratedRegex(@" listens on (127\.0\.0\.1:\d+)\n")]
-    private static partial Regex Listening();
-
-    private sealed record RunningWorker(Cli Cli, string Address) : IAsyncDisposable
-    {
-        public ValueTask DisposeAsync() => Cli.DisposeAsync();
-    }
 }

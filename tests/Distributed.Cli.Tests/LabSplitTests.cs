@@ -1,12 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using Distributed.Testing;
 using SkiaSharp;
 
 namespace Distributed.Cli.Tests;
 
-public sealed partial class LabSplitTests : IDisposable
+public sealed class LabSplitTests : IDisposable
 {
     private const string Tiny = "layers=3,hidden=64,ffn=128,heads=2,kv=1,vocab=512:q8_0";
     private static readonly string[] Files = ["data.csv", "setup.json", "split.png", "split.svg"];
@@ -69,8 +68,8 @@ public sealed partial class LabSplitTests : IDisposable
     [Fact]
     public async Task Random_weights_go_over_the_two_workers_of_a_cluster_that_are_named_and_the_medians_are_json()
     {
-        await using var one = await StartWorkerAsync("one");
-        await using var two = await StartWorkerAsync("two");
+        await using var one = await RunningWorker.StartAsync("one");
+        await using var two = await RunningWorker.StartAsync("two");
         var cluster = _folder.Path("cluster.yaml");
         await File.WriteAllTextAsync(cluster, $$"""
             model: nowhere.gguf
@@ -129,6 +128,38 @@ public sealed partial class LabSplitTests : IDisposable
     }
 
     [Fact]
+    public async Task Everything_wrong_is_told_before_random_weights_are_made()
+    {
+        var cluster = _folder.Path("cluster.yaml");
+        await File.WriteAllTextAsync(cluster, $"model: {Repository.SampleModel}\nworkers:\n  - {{ name: one, address: \"127.0.0.1:1\" }}\n");
+
+        var result = await Cli.RunAsync("lab", "split", "--synthetic", Tiny, "-c", cluster, "--a", "one", "--b", "none", "--step", "9", "--out", Out);
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.Equal(
+            [
+                "error: --step is 9: must be at most 3, the layers of synthetic",
+                "error: --b is none: must be a worker of the cluster, WORKER or WORKER/DEVICE; it has one",
+            ],
+            result.Errors);
+        Assert.DoesNotContain("random weights", result.Error);
+        Assert.False(Directory.Exists(Out));
+    }
+
+    [Fact]
+    public async Task Links_and_wire_of_an_experiment_are_made_as_asked()
+    {
+        var result = await Cli.RunAsync(
+            "lab", "split", "-r", "1", "--step", "4", "-p", "4", "-n", "2", "-t", "1", "--link", "delay=20ms", "--wire", "f16", "--out", Out);
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        Assert.All(ReadCsv().Rows.Where(row => row["phase"] == "decode"), row => Assert.True(Figure(row, "msPerToken") >= 40, row["msPerToken"]));
+        var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(Out, "setup.json"))).RootElement.GetProperty("settings");
+        Assert.Equal("f16", settings.GetProperty("wire").GetString());
+        Assert.Equal("00:00:00.0200000", settings.GetProperty("link").GetProperty("delay").GetString());
+    }
+
+    [Fact]
     public async Task Folder_that_holds_something_is_refused_and_left_as_it_is()
     {
         Directory.CreateDirectory(Out);
@@ -150,7 +181,7 @@ public sealed partial class LabSplitTests : IDisposable
     [InlineData("--b is one/cuda:7: must be a device of one, which has cpu", "--a", "one/cpu", "--b", "one/cuda:7")]
     public async Task Devices_that_the_cluster_lacks_are_refused(string error, params string[] args)
     {
-        await using var one = await StartWorkerAsync("one");
+        await using var one = await RunningWorker.StartAsync("one");
         var cluster = _folder.Path("cluster.yaml");
         await File.WriteAllTextAsync(cluster, $$"""
             model: {{Repository.SampleModel}}
@@ -202,18 +233,4 @@ public sealed partial class LabSplitTests : IDisposable
     }
 
     private static double Figure(Dictionary<string, string> row, string head) => double.Parse(row[head], CultureInfo.InvariantCulture);
-
-    private static async Task<StartedWorker> StartWorkerAsync(string name)
-    {
-        var cli = Cli.Start("worker", "--name", name, "--listen", "127.0.0.1:0", "--threads", "1");
-        return new StartedWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
-    }
-
-    [GeneratedRegex(@" listens on (127\.0\.0\.1:\d+)\n")]
-    private static partial Regex Listening();
-
-    private sealed record StartedWorker(Cli Cli, string Address) : IAsyncDisposable
-    {
-        public ValueTask DisposeAsync() => Cli.DisposeAsync();
-    }
 }

@@ -29,7 +29,7 @@ public sealed class LogitsTests : IDisposable
 
         Assert.Equal(0, result.ExitCode);
         Assert.NotEmpty(result.Error);
-        Assert.False(File.Exists("/dev/stderr.partial"));
+        Assert.Empty(Directory.GetFiles("/dev", "stderr.*.partial"));
         Assert.NotNull(new FileInfo("/dev/stderr").LinkTarget);
     }
 
@@ -59,6 +59,19 @@ public sealed class LogitsTests : IDisposable
             ],
             result.Errors);
         Assert.False(File.Exists(path));
+    }
+
+    [Theory]
+    [InlineData("--memory is cpu=1GiB: needs --workers: it is what stages may take in each", "--memory", "cpu=1GiB")]
+    [InlineData("--wire is f16: needs --workers: without them nothing is sent", "--wire", "f16")]
+    [InlineData("--link is delay=1ms: needs --workers: without them nothing is sent", "--link", "delay=1ms")]
+    public async Task Flags_of_workers_are_refused_without_any(string error, params string[] args)
+    {
+        var result = await Cli.RunAsync(["logits", "--ids", "1", "--out", _folder.Path("none"), .. args]);
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.Equal([$"error: {error}"], result.Errors);
+        Assert.False(File.Exists(_folder.Path("none")));
     }
 
     [Fact]

@@ -35,23 +35,20 @@ public sealed partial class MemoryLimitTests : IDisposable
     [Fact]
     public async Task Refused_run_loads_nothing_and_what_was_said_to_fit_fits()
     {
-        await using var one = Cli.Start("worker", "--name", "one", "--listen", "127.0.0.1:0", "--memory", LimitOfLongSteps, "--threads", "1");
-        var address = (await one.SeeAsync(Listening())).Groups[1].Value;
+        await using var one = await RunningWorker.StartAsync("one", "--memory", LimitOfLongSteps);
         var cluster = _folder.Path("cluster.yaml");
         await File.WriteAllTextAsync(cluster, $$"""
             model: {{Repository.SampleModel}}
             sequences: 1
             workers:
-              - { name: one, address: "{{address}}" }
+              - { name: one, address: "{{one.Address}}" }
             """);
 
         var run = await Cli.RunAsync("run", "-c", cluster, "--context", "64", "--temperature", "0", "Hello!");
         var needed = double.Parse(MoreNeeded().Match(Assert.Single(run.Errors)).Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
         // A little more: figures are rounded.
-        await using var two = Cli.Start(
-            "worker", "--name", "two", "--listen", "127.0.0.1:0", "--threads", "1", "--memory", FormattableString.Invariant($"cpu={needed + 0.1}MiB"));
-        var second = (await two.SeeAsync(Listening())).Groups[1].Value;
-        await File.AppendAllTextAsync(cluster, $"\n  - {{ name: two, address: \"{second}\" }}\n");
+        await using var two = await RunningWorker.StartAsync("two", "--memory", FormattableString.Invariant($"cpu={needed + 0.1}MiB"));
+        await File.AppendAllTextAsync(cluster, $"\n  - {{ name: two, address: \"{two.Address}\" }}\n");
         var again = await Cli.RunAsync("run", "-c", cluster, "--context", "64", "--temperature", "0", "Hello!");
 
         Assert.Equal((2, ""), (run.ExitCode, run.Out));
@@ -100,9 +97,6 @@ public sealed partial class MemoryLimitTests : IDisposable
 
     private Task<CliResult> LogitsAsync(string file, params string[] args) =>
         Cli.RunAsync(["logits", "--ids", "1,2,3", "--context", "64", "--out", _folder.Path(file), .. args]);
-
-    [GeneratedRegex(@" listens on (127\.0\.0\.1:\d+)\n")]
-    private static partial Regex Listening();
 
     [GeneratedRegex(@"another worker, last in the list, with ([\d.]+) MiB free")]
     private static partial Regex MoreNeeded();

@@ -26,6 +26,19 @@ public class RunTests
     }
 
     [Fact]
+    public async Task Log_level_reaches_the_workers_and_the_grains_and_leaves_stdout_alone()
+    {
+        var told = await Cli.RunAsync("run", "--log-level", "info", "--temperature", "0", "--workers", "1", "Hello!");
+        var quiet = await Cli.RunAsync("run", "--temperature", "0", "--workers", "1", "Hello!");
+
+        Assert.Equal((0, "Hello! Shall I tell you a story?\n"), (told.ExitCode, told.Out));
+        Assert.Contains("info: Microsoft.AspNetCore.", told.Error);
+        Assert.Contains("info: Orleans.", told.Error);
+        Assert.Equal((0, told.Out), (quiet.ExitCode, quiet.Out));
+        Assert.DoesNotContain("info: ", quiet.Error);
+    }
+
+    [Fact]
     public async Task Stderr_has_the_placement_and_ends_with_one_line_of_figures()
     {
         var result = await Cli.RunAsync("run", "--temperature", "0", "Hello!");

@@ -1,7 +1,4 @@
 using System.Globalization;
-using System.Net;
-using System.Net.NetworkInformation;
-using System.Net.Sockets;
 using System.Text.RegularExpressions;
 using Distributed.Testing;
 
@@ -78,8 +75,8 @@ public sealed partial class TraceTests : IDisposable
     public async Task Chunks_of_a_prompt_that_are_under_way_at_once_get_rows_of_their_own()
     {
         var cluster = _folder.Path("cluster.yaml");
-        await using var one = await StartWorkerAsync("one", "127.0.0.1");
-        await using var two = await StartWorkerAsync("two", "127.0.0.1");
+        await using var one = await RunningWorker.StartAsync("one");
+        await using var two = await RunningWorker.StartAsync("two");
         await WriteClusterAsync(cluster, one.Address, two.Address);
 
         var result = await Cli.RunAsync("run", "-c", cluster, "--temperature", "0", "-n", "3", "--trace", File, Story);
@@ -96,14 +93,13 @@ public sealed partial class TraceTests : IDisposable
         }
     }
 
-    [Fact]
+    [NetworkFact]
     public async Task Clocks_of_workers_that_may_be_elsewhere_are_compared_and_the_error_is_told()
     {
-        if (OwnAddress() is not { } host)
-            return;
+        var host = NetworkFactAttribute.OwnAddress!;
         var cluster = _folder.Path("cluster.yaml");
-        await using var one = await StartWorkerAsync("one", host);
-        await using var two = await StartWorkerAsync("two", host);
+        await using var one = await RunningWorker.StartOnAsync(host, "one");
+        await using var two = await RunningWorker.StartOnAsync(host, "two");
         await WriteClusterAsync(cluster, one.Address, two.Address);
 
         var result = await Cli.RunAsync("run", "-c", cluster, "--temperature", "0", "-n", "8", "--trace", File, Story);
@@ -133,6 +129,24 @@ public sealed partial class TraceTests : IDisposable
         Assert.Equal((130, 0), (result.ExitCode, result.Errors.Count));
         Assert.NotEmpty(Trace.Read(File).Tokens);
         Assert.Equal([File], Directory.GetFiles(Path.GetDirectoryName(File)!));
+    }
+
+    [Fact]
+    public async Task Answer_that_fails_is_told_also_where_its_trace_cannot_be_written()
+    {
+        var folder = Directory.CreateDirectory(_folder.Path("traces")).FullName;
+        await using var cli = Cli.Start(
+            "run", "--raw", "--temperature", "100", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed", "7", "--workers", "2",
+            "--trace", Path.Combine(folder, "trace.json"), "Once upon a time");
+        await cli.SeeAnswerAsync();
+
+        Directory.Delete(folder, recursive: true);
+        await Cli.SignalAsync("KILL", cli.Children()[1]);
+        var result = await cli.FinishAsync();
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("worker-", Assert.Single(result.Errors));
+        Assert.Contains("warning: there is no trace: ", result.Error);
     }
 
     [Fact]
@@ -168,26 +182,6 @@ public sealed partial class TraceTests : IDisposable
           - { worker: two, layers: 4-7 }
         """);
 
-    private static async Task<StartedWorker> StartWorkerAsync(string name, string host)
-    {
-        var cli = Cli.Start("worker", "--name", name, "--listen", $"{host}:0", "--threads", "1");
-        return new StartedWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
-    }
-
-    private static string? OwnAddress() => NetworkInterface.GetAllNetworkInterfaces()
-        .Where(card => card.OperationalStatus == OperationalStatus.Up)
-        .SelectMany(card => card.GetIPProperties().UnicastAddresses)
-        .Select(address => address.Address)
-        .FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetwork && !IPAddress.IsLoopback(address))?.ToString();
-
-    [GeneratedRegex(@" listens on ([\d.]+:\d+)\n")]
-    private static partial Regex Listening();
-
     [GeneratedRegex(@"generated \d+ tokens, ([\d.]+) tok/s")]
     private static partial Regex DecodeRate();
-
-    private sealed record StartedWorker(Cli Cli, string Address) : IAsyncDisposable
-    {
-        public ValueTask DisposeAsync() => Cli.DisposeAsync();
-    }
 }

@@ -1,4 +1,5 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Core;
 
@@ -20,6 +21,19 @@ public class UsageTests
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
     [InlineData("--listen is here: " + NodeAddress.Rule, "worker", "--listen", "here")]
+    [InlineData("--name is a\uFFFDb: " + ClusterValidator.WorkerNameRule, "worker", "--name", "a\tb")]
+    [InlineData("--json: needs --profile", "worker", "--json")]
+    [InlineData("--memory is =1GiB: must be sizes per device with their units, like cpu=8GiB or cpu=512MiB", "worker", "--memory", "=1GiB")]
+    [InlineData("--coordinator is 0.0.0.0:0: must be HOST:PORT with a port from 1 to 65535", "status", "--coordinator", "0.0.0.0:0")]
+    [InlineData("--http is unix:/x: must be HOST:PORT", "serve", "--http", "unix:/x")]
+    [InlineData("--model: needs a value, FILE", "run", "--model")]
+    [InlineData("--stop: needs a value, TEXT", "run", "--stop")]
+    [InlineData("--stop is --raw: needs a value, and --raw is a flag", "run", "--stop", "--raw", "Hello!")]
+    [InlineData("--seed is --help: needs a value, and --help is a flag", "run", "--seed", "--help")]
+    [InlineData("--model is a and b: must be given once", "run", "-m", "a", "--model", "b")]
+    [InlineData("TYPE: is missing", "quantize", "in", "out")]
+    [InlineData("--out: is missing", "logits", "--ids", "1")]
+    [InlineData("--texts is /dev/zero: must have at most 268435456 characters", "tokenize", "--texts", "/dev/zero")]
     public async Task Wrong_usage_is_told_on_stderr_and_exits_with_2(string error, params string[] args)
     {
         var result = await Cli.RunAsync(args);

@@ -40,6 +40,6 @@ public sealed class ClusterPlanTests
     {
         var config = new ClusterConfig { Model = Repository.Path("Distributed.sln"), Workers = [Absent] };
 
-        await Assert.ThrowsAsync<InvalidInputException>(() => CoordinatorHost.StartAsync(config, null, default));
+        await Assert.ThrowsAsync<InvalidInputException>(() => CoordinatorHost.StartAsync(config, null, null, default));
     }
 }

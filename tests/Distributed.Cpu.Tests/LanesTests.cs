@@ -14,11 +14,9 @@ public unsafe class LanesTests
         HalvesWith<Lanes512>(InstructionSets.Avx512);
     }
 
-    [Fact]
+    [AssembledFact]
     public void Assembled_conversions_give_the_bits_of_the_others()
     {
-        if (AssembledHalves.ToSingles is null || AssembledHalves.ToHalves is null)
-            return;
         const int Count = 1 << 16;
         var halves = new ushort[Count];
         var singles = new float[Count];
@@ -88,4 +86,12 @@ public unsafe class LanesTests
         Assert.Equal(1, T.Largest(LanesMath<T>.Exp2OfNegative(T.Zero)));
         Assert.InRange(T.Largest(LanesMath<T>.Exp2OfNegative(T.Create(float.NegativeInfinity))), 0, 1.2e-38f);
     }
+}
+
+/// <summary>A test of conversions that are assembled at run time; skipped, by name, where the processor has no instructions for them.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class AssembledFactAttribute : FactAttribute
+{
+    public unsafe AssembledFactAttribute() =>
+        Skip = AssembledHalves.ToSingles is null || AssembledHalves.ToHalves is null ? "needs a processor with conversions of halves (F16C)" : null;
 }

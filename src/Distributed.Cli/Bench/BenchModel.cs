@@ -9,6 +9,9 @@ namespace Distributed.Cli.Bench;
 /// <summary>The model that is timed: a file, or random weights made for the purpose.</summary>
 internal sealed class BenchModel : IDisposable
 {
+    // What says where temporary files go.
+    private const string TemporaryFolder = "TMPDIR";
+
     private readonly string? _temporary;
 
     private BenchModel(ModelFile model, string? type, string? temporary) => (Model, Type, _temporary) = (model, type ?? MainType(model), temporary);
@@ -36,7 +39,8 @@ internal sealed class BenchModel : IDisposable
     {
         var file = save ?? (asFile ? Path.Combine(Path.GetTempPath(), $"distributed-bench-{Environment.ProcessId}.gguf") : null);
         // Before the work, so that a file that cannot be written is known at once.
-        using var output = file is null ? null : new PartialFile("--save", file);
+        using var output = file is null ? null : new PartialFile(save is null ? TemporaryFolder : "--save", file);
+        CheckDisk(output, save is null ? TemporaryFolder : "--save", file, plan.Bytes);
         var clock = Stopwatch.StartNew();
         var model = new SyntheticModel(plan, seed, cancellation);
         try
@@ -65,6 +69,15 @@ internal sealed class BenchModel : IDisposable
         Model.Dispose();
         if (_temporary is not null)
             File.Delete(_temporary);
+    }
+
+    private static void CheckDisk(PartialFile? output, string key, string? path, long bytes)
+    {
+        if (output is null || !output.Stream.CanSeek)
+            return;
+        var free = new DriveInfo(Path.GetFullPath(output.Stream.Name)).AvailableFreeSpace;
+        if (bytes > free)
+            throw new InvalidInputException(key, path, $"needs {Units.Bytes(bytes)} on its disk, which has {Units.Bytes(free)} left");
     }
 
     private static string MainType(ModelFile model) =>

@@ -30,12 +30,16 @@ internal sealed record BenchOptions(
         Sequences, Math.Min(Batch, Tests.Max(test => Math.Max(test.Depth, test.Kind == TestKind.Prefill ? test.Tokens : 1))));
 
     /// <summary>All layers of a model as one stage.</summary>
-    /// <exception cref="InvalidInputException">A step of so many tokens, or the KV type, does not go with the model.</exception>
+    /// <exception cref="InvalidInputException">
+    /// A step of so many tokens or the KV type does not go with the model, or a test with workers is longer than its context.
+    /// </exception>
     public StageSpec Stage(ModelConfig config)
     {
         var errors = new List<InputError>();
         if (StepTokens > StageBuffers.MaxTokens(config))
             errors.Add(new InputError("--batch", $"{StepTokens}", $"must be at most {StageBuffers.MaxTokens(config)} with {config.Name}"));
+        if (Workers > 0)
+            errors.AddRange(Tests.Select(test => TooLong(test, config)).OfType<InputError>().Distinct());
         if (KvType.Error(config.HeadDim) is { } error)
             errors.Add(error with { Key = "--kv-type" });
         return errors.Count > 0
@@ -45,26 +49,31 @@ internal sealed record BenchOptions(
                 Tests.Max(test => test.Sequences * StageSpec.BlocksFor(test.Depth + test.Tokens)), Context);
     }
 
-    /// <summary>The same for workers, which are not in it yet.</summary>
-    /// <exception cref="InvalidInputException">Answers are longer than the model's context.</exception>
-    public ClusterConfig Cluster(ModelFile model)
+    /// <summary>The same for workers, which are not in it yet; <see cref="Stage"/> has refused what does not fit the context.</summary>
+    public ClusterConfig Cluster(ModelFile model) => new()
     {
-        // A request's answer may be as long as the context has room, and its last token is drawn but not computed.
-        var context = Tests.Max(test => test.Depth + test.Tokens + (test.Kind == TestKind.Decode ? 1 : 0));
-        return context <= model.Config.ContextLength
-            ? new ClusterConfig
-            {
-                Model = model.Path,
-                Context = context,
-                Sequences = Sequences,
-                MaxBatchTokens = StepTokens,
-                KvType = KvType,
-                Wire = Wire,
-                Link = Link,
-            }
-            : throw new InvalidInputException(
-                "--decode",
-                $"{context - 1}",
-                $"must be, with --depth, below the context of {model.Config.Name}, {model.Config.ContextLength} tokens, with --workers");
+        Model = model.Path,
+        Context = Tests.Max(Length),
+        Sequences = Sequences,
+        MaxBatchTokens = StepTokens,
+        KvType = KvType,
+        Wire = Wire,
+        Link = Link,
+    };
+
+    // A request's answer may be as long as the context has room, and its last token is drawn but not computed.
+    private static int Length(BenchTest test) => test.Depth + test.Tokens + (test.Kind == TestKind.Decode ? 1 : 0);
+
+    private static InputError? TooLong(BenchTest test, ModelConfig config)
+    {
+        var room = test.Tokens - (Length(test) - config.ContextLength);
+        if (room >= test.Tokens)
+            return null;
+        var context = $"the context of {config.Name} is {config.ContextLength} tokens";
+        return room < 1
+            ? new InputError("--depth", $"{test.Depth}", $"leaves no room for a test with --workers: {context}")
+            : new InputError(
+                test.Kind == TestKind.Prefill ? "--prefill" : "--decode", $"{test.Tokens}",
+                $"must be at most {room} with --workers{(test.Depth > 0 ? $" and --depth {test.Depth}" : "")}: {context}");
     }
 }

@@ -15,9 +15,9 @@ internal static class BenchRoom
     /// <exception cref="InvalidInputException">The tests do not go with the model.</exception>
     public static string? Error(ModelConfig config, long weights, BenchOptions? options)
     {
-        var free = HostMachine.AvailableMemory();
+        var free = HostMachine.UsableMemory();
         if (options is null)
-            return weights <= free ? null : $"needs {Units.Bytes(weights)}, but {Units.Bytes(free)} of memory are free";
+            return weights <= free ? null : $"needs {Units.Bytes(weights)}, but {Units.Bytes(free)} of memory are free for it";
         var spec = options.Stage(config);
         var buffers = StageBuffers.For(config, spec);
         var (kv, scratch) = (StageMemoryForecast.KvBytes(config, spec), buffers.Bytes + buffers.InputScratchBytes);
@@ -25,6 +25,6 @@ internal static class BenchRoom
         return needed <= free
             ? null
             : $"needs {Units.Bytes(needed)} (weights {Units.Bytes(weights)}, KV cache {Units.Bytes(kv)}, scratch {Units.Bytes(scratch)}, "
-                + $"to measure bandwidth {Units.Bytes(PeakRates.DefaultBufferBytes)}), but {Units.Bytes(free)} of memory are free";
+                + $"to measure bandwidth {Units.Bytes(PeakRates.DefaultBufferBytes)}), but {Units.Bytes(free)} of memory are free for it";
     }
 }

@@ -52,5 +52,5 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Action<st
     private async Task<BenchTarget> StartAsync(int threads) => options.Workers == 0
         ? new InProcessTarget(model.Model, options.Stage(model.Model.Config), threads, options.Sequences, cancellation)
         : await PipelineTarget.StartAsync(
-            model.Model, options.Cluster(model.Model), options.Workers, threads, options.WorkerMemory ?? (HostMachine.AvailableMemory() / options.Workers), cancellation);
+            model.Model, options.Cluster(model.Model), options.Workers, threads, options.WorkerMemory ?? (HostMachine.UsableMemory() / options.Workers), cancellation);
 }

@@ -1,3 +1,4 @@
+using Distributed.Cli.Output;
 using Distributed.Coordinator.Scheduling;
 
 namespace Distributed.Cli.Commands;
@@ -6,13 +7,13 @@ namespace Distributed.Cli.Commands;
 internal static class AnswerPrinter
 {
     /// <summary>Prints to the end of the answer, and ends the line.</summary>
-    /// <param name="writer">Where.</param>
+    /// <param name="terminal">Where: on stdout. Where that is a screen, control characters of the answer do not reach it.</param>
     /// <param name="generation">Begins now.</param>
     /// <param name="printed">Told of each token once its text is out; null for nobody.</param>
     /// <param name="cancellation">Ends the answer.</param>
     /// <returns>The text.</returns>
     public static async Task<string> PrintAsync(
-        TextWriter writer, TextGeneration generation, Action<GeneratedToken>? printed, CancellationToken cancellation)
+        Terminal terminal, TextGeneration generation, Action<GeneratedToken>? printed, CancellationToken cancellation)
     {
         var answer = new StringWriter();
         var begun = false;
@@ -21,7 +22,7 @@ internal static class AnswerPrinter
             await foreach (var piece in generation.WithCancellation(cancellation))
             {
                 begun = true;
-                writer.Write(piece.Text);
+                terminal.Out.Write(terminal.IsOutputInteractive ? Printable.Text(piece.Text) : piece.Text);
                 answer.Write(piece.Text);
                 printed?.Invoke(piece.Token);
             }
@@ -31,7 +32,7 @@ internal static class AnswerPrinter
         finally
         {
             if (begun)
-                writer.WriteLine();
+                terminal.Out.WriteLine();
         }
     }
 }

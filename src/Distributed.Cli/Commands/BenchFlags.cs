@@ -1,6 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Distributed.Cli.Bench;
-using Distributed.Cluster.Config;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -60,14 +60,11 @@ internal static class BenchFlags
     static BenchFlags()
     {
         Synthetic.NotBeside(CommonOptions.Model);
-        Workers.NotBeside(Startup);
+        foreach (var option in (Option[])[Prefill, Decode, Depth, Sequences, Batch, Workers])
+            option.NotBeside(Startup, ", which times one token of one sequence in a process");
         StartupProbe.Hidden = true;
-        foreach (var option in (Option[])[Save, Seed])
-            option.Validators.Add(flags =>
-            {
-                if (!flags.Implicit && flags.GetResult(Synthetic) is null)
-                    flags.AddError($"{option.Name}: needs {Synthetic.Name}");
-            });
+        Save.Needs(Synthetic);
+        Seed.Needs(Synthetic);
     }
 
     /// <summary>Adds the flags to the verb.</summary>
@@ -87,29 +84,37 @@ internal static class BenchFlags
     {
         if (flags.GetResult(Save) is not null && flags.GetResult(Prefill) is null && flags.GetResult(Decode) is null
             && !flags.GetValue(Startup))
-            return null;
-        foreach (var option in (Option[])[CommonOptions.Wire, CommonOptions.Link])
         {
-            if (flags.GetResult(option) is { } given && flags.GetValue(Workers) is null or 0)
-                throw new InvalidInputException(option.Name, given.Tokens[0].Value, $"needs {Workers.Name}: without them nothing is sent");
+            CheckNothingIsTimed(flags);
+            return null;
         }
 
-        ClusterFlags.CheckMemory(flags, flags.GetValue(Workers) ?? 0);
+        ClusterFlags.CheckWorkers(flags, flags.GetValue(Workers) ?? 0);
         var tests = BenchTest.All(
-            Values(Prefill, DefaultPrefill), Values(Decode, DefaultDecode), Values(Depth, 0), Values(Sequences, 1));
+            flags.Values(Prefill, DefaultPrefill), flags.Values(Decode, DefaultDecode), flags.Values(Depth, 0), flags.Values(Sequences, 1));
         return tests.Count == 0
             ? throw new InvalidInputException(Prefill.Name, "0", $"leaves nothing to time beside {Decode.Name} 0")
             : new BenchOptions(
                 tests,
-                Values(Threads, Environment.ProcessorCount),
+                flags.Values(Threads, Environment.ProcessorCount),
                 flags.GetValue(Repeat) ?? DefaultRepeats,
                 flags.GetValue(Batch) ?? DefaultBatch,
                 flags.GetValue(Workers) ?? 0,
-                flags.GetValue(CommonOptions.KvType) ?? KvType.F16,
-                flags.GetValue(CommonOptions.Wire) ?? WireType.F32,
+                flags.GetValue(CommonOptions.KvType) ?? CommonOptions.Defaults.KvType,
+                flags.GetValue(CommonOptions.Wire) ?? CommonOptions.Defaults.Wire,
                 flags.GetValue(CommonOptions.Link))
             { WorkerMemory = flags.GetValue(CommonOptions.Memory) };
+    }
 
-        int[] Values(Option<int[]?> option, int otherwise) => flags.GetResult(option) is null ? [otherwise] : flags.GetValue(option)!;
+    private static void CheckNothingIsTimed(ParseResult flags)
+    {
+        Option[] timed = [Depth, Threads, Sequences, Batch, Repeat, Workers, CommonOptions.Memory, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link];
+        var errors = timed.Select(option => flags.GetResult(option)).OfType<OptionResult>()
+            .Select(given => new InputError(
+                given.Option.Name, given.Tokens[0].Value,
+                $"needs {Prefill.Name}, {Decode.Name} or {Startup.Name} beside {Save.Name}, which else writes the weights and times nothing"))
+            .ToList();
+        if (errors.Count > 0)
+            throw new InvalidInputException(errors);
     }
 }

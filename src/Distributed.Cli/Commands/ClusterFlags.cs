@@ -20,13 +20,25 @@ internal static class ClusterFlags
             verb.Options.Add(option);
     }
 
-    /// <summary>Refuses a limit of memory where no worker is started that could keep it.</summary>
+    /// <summary>Refuses flags that mean something only where workers compute, beside none.</summary>
     /// <param name="flags">The flags.</param>
     /// <param name="workers">Worker processes to start.</param>
-    /// <exception cref="InvalidInputException">There is one, and no worker.</exception>
-    public static void CheckMemory(ParseResult flags, int workers)
+    /// <exception cref="InvalidInputException">There are such flags, and neither workers nor a cluster.</exception>
+    public static void CheckWorkers(ParseResult flags, int workers)
     {
-        if (workers == 0 && flags.GetResult(CommonOptions.Memory) is { } limit)
-            throw new InvalidInputException(CommonOptions.Memory.Name, limit.Tokens[0].Value, "needs --workers: it is what stages may take in each");
+        if (workers > 0 || flags.GetValue(CommonOptions.Cluster) is not null)
+            return;
+        var errors = new List<InputError>();
+        Refuse(CommonOptions.Memory, "it is what stages may take in each");
+        Refuse(CommonOptions.Wire, "without them nothing is sent");
+        Refuse(CommonOptions.Link, "without them nothing is sent");
+        if (errors.Count > 0)
+            throw new InvalidInputException(errors);
+
+        void Refuse(Option option, string reason)
+        {
+            if (flags.GetResult(option) is { Implicit: false } given)
+                errors.Add(new InputError(option.Name, given.Tokens[0].Value, $"needs --workers: {reason}"));
+        }
     }
 }

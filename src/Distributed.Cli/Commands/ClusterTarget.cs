@@ -44,8 +44,9 @@ internal sealed class ClusterTarget : IAsyncDisposable
     {
         if (flags.GetValue(CommonOptions.Cluster) is not null)
             return new ClusterTarget(config, null);
-        var threads = flags.GetValue(CommonOptions.Threads);
-        var local = await LocalWorkers.StartAsync(config.Workers.Count, threads, LocalMemory(flags, config.Workers.Count), null, cancellation);
+        var threads = Enumerable.Repeat(flags.GetValue(CommonOptions.Threads), config.Workers.Count);
+        var local = await LocalWorkers.StartAsync(
+            [.. threads], LocalMemory(flags, config.Workers.Count), null, CommonOptions.LogLevelOfWorkers(flags), cancellation);
         var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
         return new ClusterTarget(config with { Workers = [.. workers] }, local);
     }
@@ -108,5 +109,7 @@ internal sealed class ClusterTarget : IAsyncDisposable
             yield return new("wire", wire.ToName());
         if (flags.GetValue(CommonOptions.Link) is { } link)
             yield return new("link", $"{link}");
+        if (flags.GetValue(CommonOptions.Http) is { } http)
+            yield return new("http", $"{http}");
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Core;
@@ -9,14 +10,20 @@ namespace Distributed.Cli.Commands;
 /// <summary>The flags that several verbs share. Each stands here once; a verb adds those it knows.</summary>
 internal static class CommonOptions
 {
+    /// <summary>A cluster without any keys: what holds where neither a file nor a flag says otherwise.</summary>
+    public static readonly ClusterConfig Defaults = new() { Model = "" };
+
     /// <summary>The most worker processes that a command starts itself.</summary>
-    public const int MaxLocalWorkers = 16;
+    public const int MaxLocalWorkers = Coordinator.LocalWorkers.MaxWorkers;
 
     /// <summary>The most threads one device may be given.</summary>
     public const int MaxThreads = 1024;
 
     /// <summary>How many worker processes a command starts itself unless told otherwise.</summary>
     public const int DefaultLocalWorkers = 3;
+
+    /// <summary>Where a coordinator serves HTTP unless told otherwise.</summary>
+    public static NodeAddress DefaultHttp { get; } = Defaults.Http;
 
     private static readonly Dictionary<string, LogLevel> LogLevels = new()
     {
@@ -35,12 +42,15 @@ internal static class CommonOptions
     /// <summary>A cluster file; null for worker processes of the command's own.</summary>
     public static Option<string?> Cluster { get; } = Flag.Text("--cluster", "FILE", "The cluster to use (YAML)", "-c");
 
+    /// <summary>Where to serve HTTP; null for the cluster's own address.</summary>
+    public static Option<NodeAddress?> Http { get; } = Flag.Address("--http", $"Where to serve HTTP (default {DefaultHttp})");
+
     /// <summary>The longest sequence in tokens; null for the default.</summary>
     public static Option<int?> Context { get; } = Flag.Whole("--context", "The longest sequence, in tokens", 1, 1 << 24);
 
     /// <summary>The format of the KV cache; null for the default.</summary>
     public static Option<KvType?> KvType { get; } =
-        Flag.Create("--kv-type", "TYPE", "The format of the KV cache: f32, f16 or q8_0 (default f16)", (string text, out KvType? type) =>
+        Flag.Create("--kv-type", "TYPE", $"The format of the KV cache: f32, f16 or q8_0 (default {Defaults.KvType.ToName()})", (string text, out KvType? type) =>
         {
             type = KvTypes.TryParse(text);
             return type is null ? "must be one of f32, f16, q8_0" : null;
@@ -65,7 +75,7 @@ internal static class CommonOptions
 
     /// <summary>The format of hidden states between workers; null for the default.</summary>
     public static Option<WireType?> Wire { get; } =
-        Flag.Word("--wire", "TYPE", "The format of hidden states between workers: f32, f16 or q8_0 (default f32: exact)", WireTypes.ByName);
+        Flag.Word("--wire", "TYPE", $"The format of hidden states between workers: f32, f16 or q8_0 (default {Defaults.Wire.ToName()}; f32 is exact)", WireTypes.ByName);
 
     /// <summary>The kind of device that workers started here compute on. cpu is the only one.</summary>
     public static Option<string?> Device { get; } =
@@ -83,6 +93,12 @@ internal static class CommonOptions
     /// <summary>One JSON document instead of a table.</summary>
     public static Option<bool> Json { get; } = Flag.Switch("--json", "Print one JSON document instead of a table");
 
+    /// <summary>What the command itself logs.</summary>
+    public static LogLevel LogLevelOf(ParseResult flags) => flags.GetValue(LogLevel) ?? Microsoft.Extensions.Logging.LogLevel.Warning;
+
+    /// <summary>What the workers that a command starts log, as they read it; null for their own default.</summary>
+    public static string? LogLevelOfWorkers(ParseResult flags) => flags.GetResult(LogLevel)?.Tokens[0].Value;
+
     /// <summary>Whether the user wants to see where errors come from.</summary>
     public static bool IsDebugging(ParseResult flags) =>
         flags.GetResult(LogLevel) is not null && flags.GetValue(LogLevel) <= Microsoft.Extensions.Logging.LogLevel.Debug;
@@ -98,18 +114,6 @@ internal static class CommonOptions
             result = text;
             return text == value ? null : $"is not in this version, only {value} is";
         });
-
-    /// <summary>A flag this version lacks, refused by name rather than as unknown.</summary>
-    public static Option<string?> Absent(string name)
-    {
-        var option = Flag.Create(name, "VALUE", "Not in this version", (string text, out string? result) =>
-        {
-            result = text;
-            return "this flag is not in this version";
-        });
-        option.Hidden = true;
-        return option;
-    }
 
     private static Option<T> WithoutCluster<T>(Option<T> option)
     {

@@ -92,7 +92,7 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
         var generation = coordinator.Generate(request, Stop, cancellation);
         var recorder = coordinator.Pipeline.Recorder;
         var answer = await AnswerPrinter.PrintAsync(
-            terminal.Out, generation, recorder is null ? null : token => recorder.TokenOut(token.Step.Number), cancellation);
+            terminal, generation, recorder is null ? null : token => recorder.TokenOut(token.Step.Number), cancellation);
         _messages.Add(new ChatMessage("assistant", answer));
         if (generation.FinishReason == FinishReason.Length && generation.Statistics.GeneratedTokens != MaxTokens)
             terminal.Error.WriteLine($"warning: the context of {coordinator.Context} tokens is full");

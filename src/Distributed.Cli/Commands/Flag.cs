@@ -78,6 +78,13 @@ internal static class Flag
             return null;
         }, alias);
 
+    /// <summary>What a flag of <see cref="Wholes"/> says.</summary>
+    /// <param name="flags">The command line.</param>
+    /// <param name="option">The flag.</param>
+    /// <param name="otherwise">What holds where it is absent.</param>
+    public static int[] Values(this ParseResult flags, Option<int[]?> option, params int[] otherwise) =>
+        flags.GetResult(option) is null ? otherwise : flags.GetValue(option)!;
+
     /// <summary>A number; null when the flag is absent.</summary>
     /// <param name="name">With its dashes.</param>
     /// <param name="description">For the help.</param>
@@ -133,14 +140,23 @@ internal static class Flag
             flags.AddError($"{option.Name}: cannot stand beside {other.Name}");
     });
 
+    /// <summary>Refuses a flag without another one.</summary>
+    /// <param name="option">The flag.</param>
+    /// <param name="other">The flag it needs.</param>
+    public static void Needs(this Option option, Option other) => option.Validators.Add(flags =>
+    {
+        if (!flags.Implicit && flags.GetResult(other) is null or { Implicit: true })
+            flags.AddError($"{option.Name}: needs {other.Name}");
+    });
+
     /// <summary>Sizes of memory by device: <c>cpu=8GiB,cuda:0=10GiB</c>, in bytes.</summary>
     public static string? ReadMemory(string text, out Dictionary<string, long> memory)
     {
         memory = [];
         foreach (var entry in text.Split(','))
         {
-            var sides = entry.Split('=');
-            if (sides.Length != 2 || !ByteSize.TryParse(sides[1], out var bytes))
+            var sides = entry.Split('=', StringSplitOptions.TrimEntries);
+            if (sides.Length != 2 || sides[0].Length == 0 || !ByteSize.TryParse(sides[1], out var bytes))
                 return "must be sizes per device with their units, like cpu=8GiB or cpu=512MiB";
             if (!memory.TryAdd(sides[0], bytes))
                 return $"names {sides[0]} twice";

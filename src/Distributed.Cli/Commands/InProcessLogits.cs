@@ -1,9 +1,11 @@
 using System.Runtime.InteropServices;
+using Distributed.Cli.Output;
 using Distributed.Cluster.Config;
 using Distributed.Core;
 using Distributed.Cpu;
 using Distributed.Engine;
 using Distributed.Engine.KvCache;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Commands;
 
@@ -14,18 +16,48 @@ internal sealed class InProcessLogits : LogitsSource
     private readonly Stage _stage;
     private readonly byte[] _logits;
 
+    private InProcessLogits(CpuBackend backend, Stage stage, byte[] logits) => (_backend, _stage, _logits) = (backend, stage, logits);
+
+    /// <summary>Loads a model where there is room for it.</summary>
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="config">Context, KV type and batch.</param>
     /// <param name="threads">Threads that compute.</param>
-    public InProcessLogits(ModelFile model, ClusterConfig config, int threads)
+    /// <param name="cancellation">Ends loading.</param>
+    /// <exception cref="InvalidInputException">More is needed than is free.</exception>
+    public static InProcessLogits Load(ModelFile model, ClusterConfig config, int threads, CancellationToken cancellation)
     {
         var context = config.ContextFor(model.Config);
         var spec = new StageSpec(
             0, model.Config.NumLayers, HasEmbedding: true, HasHead: true, config.MaxBatchTokens, config.KvType,
             StageSpec.BlocksFor(context), context);
-        _backend = new CpuBackend(threads);
-        _stage = Stage.Load(model, _backend, spec);
-        _logits = new byte[checked(config.MaxBatchTokens * model.Config.VocabSize * sizeof(float))];
+        var logitsBytes = checked(config.MaxBatchTokens * model.Config.VocabSize * sizeof(float));
+        Check(model, StageMemoryForecast.Forecast(model, spec), logitsBytes);
+        var backend = new CpuBackend(threads);
+        Stage? stage = null;
+        try
+        {
+            stage = Stage.Load(model, backend, spec, null, cancellation);
+            return new InProcessLogits(backend, stage, new byte[logitsBytes]);
+        }
+        catch
+        {
+            stage?.Dispose();
+            backend.Dispose();
+            throw;
+        }
+    }
+
+    private static void Check(ModelFile model, StageMemory forecast, long logits)
+    {
+        var (needed, free) = (forecast.Total + logits, HostMachine.UsableMemory());
+        if (needed > free)
+        {
+            throw new InvalidInputException(
+                "model", model.Path,
+                $"needs {Units.Bytes(needed)} in this process (weights {Units.Bytes(forecast.Weights + forecast.LmHead)}, KV cache "
+                + $"{Units.Bytes(forecast.KvCache)}, scratch {Units.Bytes(forecast.Activations + forecast.Scratch)}, logits {Units.Bytes(logits)}), "
+                + $"but {Units.Bytes(free)} of memory are free for it; a shorter --context takes less");
+        }
     }
 
     /// <inheritdoc/>

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Distributed.Cli.Output;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -8,23 +9,14 @@ namespace Distributed.Cli.Commands;
 internal static class JsonInput
 {
     /// <summary>Reads a JSON file.</summary>
-    /// <param name="flag">The flag that names it, for errors.</param>
+    /// <param name="terminal">Whose stdin stands for <c>-</c>.</param>
+    /// <param name="flag">The flag that names the file, for errors.</param>
     /// <param name="path">The file.</param>
     /// <param name="rule">What it must be, as a phrase that follows the value.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <exception cref="InvalidInputException">The file cannot be read, or is something else.</exception>
-    public static T ReadFile<T>(string flag, string path, string rule)
-    {
-        try
-        {
-            ReadOnlySpan<byte> utf8 = File.ReadAllBytes(path);
-            // Some editors and shells begin a file with a byte-order mark.
-            return Parse<T>(flag, path, utf8.StartsWith(Encoding.UTF8.Preamble) ? utf8[Encoding.UTF8.Preamble.Length..] : utf8, rule);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new InvalidInputException(flag, path, $"cannot be read: {error.Message}");
-        }
-    }
+    public static async Task<T> ReadFileAsync<T>(Terminal terminal, string flag, string path, string rule, CancellationToken cancellation) =>
+        Parse<T>(flag, path, Encoding.UTF8.GetBytes(await TextInput.ReadFileAsync(terminal, flag, path, cancellation)), rule);
 
     /// <summary>Reads JSON.</summary>
     /// <param name="key">What it is called in errors.</param>

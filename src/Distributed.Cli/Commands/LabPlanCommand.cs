@@ -2,6 +2,7 @@ using System.CommandLine;
 using Distributed.Cli.Bench;
 using Distributed.Cli.Lab;
 using Distributed.Cli.Output;
+using Distributed.Core;
 using Distributed.Core.Synthetic;
 
 namespace Distributed.Cli.Commands;
@@ -30,6 +31,7 @@ internal sealed class LabPlanCommand : Command
     private readonly Option<int[]?> _threads = Flag.Wholes("--threads", "Threads of each (default 1)", 1, CommonOptions.MaxThreads, "-t");
     private readonly Option<int?> _prompt = Flag.Whole("--prefill", $"Tokens of the prompt (default {DefaultPrompt})", 1, MaxTokens, "-p");
     private readonly Option<int?> _answer = Flag.Whole("--decode", $"Tokens of the answer (default {DefaultAnswer})", 1, MaxTokens, "-n");
+    private readonly Option<string?> _out = Flag.Text("--out", "DIR", "A new folder for data.csv and setup.json (default none)", "-o");
     private readonly Option<int?> _repeat = Flag.Whole("--repeat", $"Runs that count (default {DefaultRepeats})", 1, 1000, "-r");
     private readonly Terminal _terminal;
 
@@ -37,38 +39,86 @@ internal sealed class LabPlanCommand : Command
         : base("plan", "Hold what plans predict against what is measured, over models, splits and threads")
     {
         _terminal = terminal;
-        foreach (var option in (Option[])[_models, _workers, _threads, _prompt, _answer, _repeat, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel])
+        foreach (var option in (Option[])[_models, _workers, _threads, _prompt, _answer, _repeat, _out, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel])
             Options.Add(option);
         SetAction(RunAsync);
     }
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        var texts = flags.GetValue(_models)?.Split(';', StringSplitOptions.TrimEntries) ?? DefaultModels;
-        var plans = texts.Select(text => SyntheticPlan.Parse(text, _models.Name)).ToList();
-        var lab = new PlanLab(
-            flags.GetValue(_prompt) ?? DefaultPrompt, flags.GetValue(_answer) ?? DefaultAnswer, flags.GetValue(_repeat) ?? DefaultRepeats,
-            cancellation);
+        var setup = new PlanLabSetup(
+            [.. flags.Tokens.Select(token => token.Value)],
+            flags.GetValue(_models)?.Split(';', StringSplitOptions.TrimEntries) ?? DefaultModels,
+            flags.Values(_workers, 1, 2),
+            flags.Values(_threads, 1),
+            flags.GetValue(_prompt) ?? DefaultPrompt,
+            flags.GetValue(_answer) ?? DefaultAnswer,
+            flags.GetValue(_repeat) ?? DefaultRepeats,
+            flags.GetValue(CommonOptions.Link)?.ToString());
+        var plans = ReadPlans(setup);
+        using var folder = flags.GetValue(_out) is { } path ? new LabFolder(_out.Name, path, "plan") : null;
+        folder?.WriteJson("setup.json", setup);
+        using var csv = folder is null ? null : new LabCsv(folder.File("data.csv"), PlanLabRow.Heads);
+        var lab = new PlanLab(setup.Prefill, setup.Decode, setup.Repeats, cancellation);
         List<PlanLabRow> rows = [];
         foreach (var plan in plans)
         {
             using var model = BenchModel.Make(_terminal, plan, seed: 1, save: null, asFile: true, cancellation);
-            foreach (var workers in Values(_workers, [1, 2]))
-                foreach (var threads in Values(_threads, [1]))
-                    rows.Add(await lab.RunAsync(model, workers, threads, flags.GetValue(CommonOptions.Link)));
+            foreach (var workers in setup.Workers)
+                foreach (var threads in setup.Threads)
+                    Add(await lab.RunAsync(model, workers, threads, flags.GetValue(CommonOptions.Link)));
         }
 
         if (flags.GetValue(CommonOptions.Json))
         {
             Json.Write(_terminal.Out, rows);
-            return ExitCode.Done;
+        }
+        else
+        {
+            _terminal.OutConsole.Write(PlanLabTable.Of(rows));
+            _terminal.Out.WriteLine();
+            _terminal.OutConsole.Write(PlanLabTable.OfErrors(rows));
         }
 
-        _terminal.OutConsole.Write(PlanLabTable.Of(rows));
-        _terminal.Out.WriteLine();
-        _terminal.OutConsole.Write(PlanLabTable.OfErrors(rows));
+        if (folder is not null)
+            _terminal.Error.WriteLine($"data.csv and setup.json are in {folder}");
         return ExitCode.Done;
 
-        int[] Values(Option<int[]?> option, int[] otherwise) => flags.GetResult(option) is null ? otherwise : flags.GetValue(option)!;
+        void Add(PlanLabRow row)
+        {
+            rows.Add(row);
+            csv?.Add(row.Cells());
+            _terminal.Error.WriteLine(PlanLabTable.LineOf(row));
+        }
+    }
+
+    /// <summary>The models, each of which has room in its context and in memory, before the first is made.</summary>
+    private List<SyntheticPlan> ReadPlans(PlanLabSetup setup)
+    {
+        var options = setup.ToBench();
+        var (plans, errors) = (new List<SyntheticPlan>(), new List<InputError>());
+        foreach (var text in setup.Models)
+        {
+            try
+            {
+                var plan = SyntheticPlan.Parse(text, _models.Name);
+                plans.Add(plan);
+                if (setup.Prefill + setup.Decode > plan.Config.ContextLength)
+                {
+                    errors.Add(new InputError(
+                        _prompt.Name, $"{setup.Prefill}",
+                        $"must fit the context of {plan.Config.ContextLength} tokens of {text} together with {_answer.Name} {setup.Decode}"));
+                }
+
+                if (BenchRoom.Error(plan.Config, plan.Bytes, options) is { } rule)
+                    throw plan.Error(rule);
+            }
+            catch (InvalidInputException error)
+            {
+                errors.AddRange(error.Errors);
+            }
+        }
+
+        return errors.Count > 0 ? throw new InvalidInputException(errors) : plans;
     }
 }

@@ -24,11 +24,14 @@ internal sealed class LabSplitCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var cluster = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file) : null;
-        using var model = Open(flags, cluster, cancellation);
-        var options = LabSplitFlags.Read(flags, model.Model.Config);
+        var shape = flags.GetValue(BenchFlags.Synthetic) is { } text ? SyntheticPlan.Parse(text, BenchFlags.Synthetic.Name) : null;
+        using var opened = shape is null ? BenchModel.Open(flags.GetValue(CommonOptions.Model) ?? cluster?.Model ?? SampleModel.Path) : null;
+        var (options, devices) = LabSplitFlags.Read(flags, shape?.Config ?? opened!.Model.Config, cluster);
         using var folder = new LabFolder(LabSplitFlags.Out.Name, flags.GetValue(LabSplitFlags.Out), "split");
-        await using var target = await SplitTarget.OpenAsync(
-            LabSplitFlags.ReadTarget(flags, cluster), model.Model, options, flags.GetValue(BenchFlags.Synthetic) is not null, cancellation);
+        // Weights are made once nothing else can be wrong.
+        using var made = shape is null ? null : Make(shape, flags, cancellation);
+        var model = made ?? opened!;
+        await using var target = await SplitTarget.OpenAsync(devices, model.Model, options, isMade: made is not null, cancellation);
         var plans = SplitPlan.All(
             model.Model, options, target.Config, target.A, target.B, target.Survey,
             (layers, reason) => _terminal.Error.WriteLine($"warning: {layers} layers on a are left out: {reason}"));
@@ -38,14 +41,15 @@ internal sealed class LabSplitCommand : Command
             "split", [.. flags.Tokens.Select(token => token.Value)], record, [target.A, target.B], options));
         var rows = await MeasureAsync(new SplitRun(model.Model, options, plans), folder, cancellation);
 
-        new SplitPlot(record, new SplitDevice(target.A), new SplitDevice(target.B)).Save(folder, rows);
-        if (!LabPlot.HasFonts)
-            _terminal.Error.WriteLine("warning: no font is installed here, so the plots have no text; on Debian, fonts-dejavu-core has some");
         var medians = SplitMedian.Of(rows);
         if (flags.GetValue(CommonOptions.Json))
             Json.Write(_terminal.Out, medians);
         else
             _terminal.OutConsole.Write(SplitMedian.Table(medians));
+        // Behind the result: whatever becomes of the pictures, it is there.
+        new SplitPlot(record, new SplitDevice(target.A), new SplitDevice(target.B)).Save(folder, rows);
+        if (!LabPlot.HasFonts)
+            _terminal.Error.WriteLine("warning: no font is installed here, so the plots have no text; on Debian, fonts-dejavu-core has some");
         _terminal.Error.WriteLine($"data.csv, setup.json, split.png and split.svg are in {folder}");
         return ExitCode.Done;
     }
@@ -68,11 +72,8 @@ internal sealed class LabSplitCommand : Command
         }
     }
 
-    private BenchModel Open(ParseResult flags, ClusterConfig? cluster, CancellationToken cancellation)
+    private BenchModel Make(SyntheticPlan plan, ParseResult flags, CancellationToken cancellation)
     {
-        if (flags.GetValue(BenchFlags.Synthetic) is not { } text)
-            return BenchModel.Open(flags.GetValue(CommonOptions.Model) ?? cluster?.Model ?? SampleModel.Path);
-        var plan = SyntheticPlan.Parse(text, BenchFlags.Synthetic.Name);
         if (BenchRoom.Error(plan.Config, plan.Bytes, options: null) is { } error)
             throw plan.Error(error);
         return BenchModel.Make(_terminal, plan, (ulong)LabSplitFlags.ReadSeed(flags), save: null, asFile: true, cancellation);

@@ -33,7 +33,7 @@ internal static class LabSplitFlags
         Flag.Whole("--decode", $"Tokens of the answer (default {DefaultDecode})", 1, MaxTokens, "-n");
 
     private static readonly Option<int?> Batch = Flag.Whole(
-        "--batch", $"The most tokens in a step (default {DefaultBatch})", 1, StageSpec.LargestBatch, "-b");
+        "--batch", $"The most tokens in a step (default {CommonOptions.Defaults.MaxBatchTokens})", 1, StageSpec.LargestBatch, "-b");
 
     private static readonly Option<int?> Step = Flag.Whole("--step", "Split at every so many layers (default 1)", 1, 1024);
 
@@ -52,14 +52,8 @@ internal static class LabSplitFlags
                 flags.AddError(new InputError(Threads.Name, flags.Tokens[0].Value, "must be one number or two, separated by a comma").ToString());
         });
         foreach (var device in (Option[])[A, B])
-            device.Validators.Add(flags =>
-            {
-                if (!flags.Implicit && flags.GetResult(CommonOptions.Cluster) is null)
-                    flags.AddError($"{device.Name}: needs {CommonOptions.Cluster.Name}");
-            });
+            device.Needs(CommonOptions.Cluster);
     }
-
-    private static int DefaultBatch { get; } = new ClusterConfig { Model = "" }.MaxBatchTokens;
 
     /// <summary>Adds the flags to the verb.</summary>
     public static void AddTo(Command verb)
@@ -67,7 +61,7 @@ internal static class LabSplitFlags
         foreach (var option in (Option[])
             [
                 CommonOptions.Model, BenchFlags.Synthetic, CommonOptions.Cluster, A, B, Threads, Prefill, Decode, Batch, Step, Repeat, Seed,
-                Out, CommonOptions.KvType, CommonOptions.Json, CommonOptions.LogLevel,
+                Out, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel,
             ])
             verb.Options.Add(option);
     }
@@ -75,11 +69,21 @@ internal static class LabSplitFlags
     /// <summary>The seed.</summary>
     public static int ReadSeed(ParseResult flags) => flags.GetValue(Seed) ?? DefaultSeed;
 
-    /// <summary>What to measure on a model.</summary>
-    /// <exception cref="InvalidInputException">It does not go with the model.</exception>
-    public static SplitOptions Read(ParseResult flags, ModelConfig model)
+    /// <summary>What to measure on a model, and on which two devices.</summary>
+    /// <param name="flags">The flags.</param>
+    /// <param name="model">The model's shape.</param>
+    /// <param name="cluster">The cluster file; null for worker processes started here.</param>
+    /// <exception cref="InvalidInputException">It does not go with the model, or the cluster has no such workers; everything that is wrong.</exception>
+    public static (SplitOptions Options, SplitTargetFlags Target) Read(ParseResult flags, ModelConfig model, ClusterConfig? cluster)
     {
         var errors = new List<InputError>();
+        var options = ReadOptions(flags, model, cluster, errors);
+        var target = ReadTarget(flags, cluster, errors);
+        return errors.Count > 0 ? throw new InvalidInputException(errors) : (options, target);
+    }
+
+    private static SplitOptions ReadOptions(ParseResult flags, ModelConfig model, ClusterConfig? cluster, List<InputError> errors)
+    {
         var decode = flags.GetValue(Decode) ?? Math.Min(DefaultDecode, Math.Max(1, model.ContextLength / 4));
         var prefill = flags.GetValue(Prefill) ?? Math.Clamp(model.ContextLength - decode, 1, DefaultPrefill);
         if (prefill + decode > model.ContextLength)
@@ -92,31 +96,30 @@ internal static class LabSplitFlags
 
         if (flags.GetValue(Step) is { } step && step > model.NumLayers)
             errors.Add(new InputError(Step.Name, $"{step}", $"must be at most {model.NumLayers}, the layers of {model.Name}"));
-        var kvType = flags.GetValue(CommonOptions.KvType) ?? KvType.F16;
+        var kvType = flags.GetValue(CommonOptions.KvType) ?? CommonOptions.Defaults.KvType;
         if (kvType.Error(model.HeadDim) is { } error)
             errors.Add(error with { Key = CommonOptions.KvType.Name });
-        return errors.Count > 0
-            ? throw new InvalidInputException(errors)
-            : new SplitOptions(
-                prefill, decode, Math.Min(flags.GetValue(Batch) ?? DefaultBatch, prefill), flags.GetValue(Step) ?? 1,
-                flags.GetValue(Repeat) ?? DefaultRepeats, ReadSeed(flags), kvType);
+        var wire = flags.GetValue(CommonOptions.Wire) ?? (cluster ?? CommonOptions.Defaults).Wire;
+        if (wire.Error(model.HiddenSize) is { } wireError)
+            errors.Add(wireError with { Key = CommonOptions.Wire.Name });
+        return new SplitOptions(
+            prefill, decode, Math.Min(flags.GetValue(Batch) ?? CommonOptions.Defaults.MaxBatchTokens, prefill), flags.GetValue(Step) ?? 1,
+            flags.GetValue(Repeat) ?? DefaultRepeats, ReadSeed(flags), kvType)
+        {
+            Wire = wire,
+            Link = flags.GetValue(CommonOptions.Link) ?? cluster?.Link,
+        };
     }
 
-    /// <summary>Which two devices.</summary>
-    /// <param name="flags">The flags.</param>
-    /// <param name="cluster">The cluster file; null for worker processes started here.</param>
-    /// <exception cref="InvalidInputException">The cluster has no such workers.</exception>
-    public static SplitTargetFlags ReadTarget(ParseResult flags, ClusterConfig? cluster)
+    private static SplitTargetFlags ReadTarget(ParseResult flags, ClusterConfig? cluster, List<InputError> errors)
     {
         if (cluster is null)
         {
-            int[] threads = flags.GetResult(Threads) is null ? [Math.Max(1, Environment.ProcessorCount / 2)] : flags.GetValue(Threads)!;
+            var threads = flags.Values(Threads, Math.Max(1, Environment.ProcessorCount / 2));
             return new SplitTargetFlags(null, null, null, threads[0], threads[^1]);
         }
 
-        var errors = new List<InputError>();
-        var (a, b) = (Find(A, flags, cluster, errors), Find(B, flags, cluster, errors));
-        return errors.Count > 0 ? throw new InvalidInputException(errors) : new SplitTargetFlags(cluster, a, b, 0, 0);
+        return new SplitTargetFlags(cluster, Find(A, flags, cluster, errors), Find(B, flags, cluster, errors), 0, 0);
     }
 
     private static ChosenDevice? Find(Option<string?> option, ParseResult flags, ClusterConfig cluster, List<InputError> errors)

@@ -21,9 +21,12 @@ internal sealed class LogitsCommand : Command
     private readonly Option<bool> _step = Flag.Switch("--step", "One token at a time instead of one batch");
     private readonly Option<int?> _workers = CommonOptions.LocalWorkers(0, "default 0: compute in this process");
 
-    public LogitsCommand()
+    private readonly Terminal _terminal;
+
+    public LogitsCommand(Terminal terminal)
         : base("logits", "Write the logits behind each of the given tokens to a file")
     {
+        _terminal = terminal;
         _ids.Required = true;
         _out.Required = true;
         Add(_ids);
@@ -37,7 +40,7 @@ internal sealed class LogitsCommand : Command
     {
         var ids = flags.GetRequiredValue(_ids);
         var workers = flags.GetValue(_workers) ?? 0;
-        ClusterFlags.CheckMemory(flags, workers);
+        ClusterFlags.CheckWorkers(flags, workers);
         var config = ClusterTarget.Configure(flags, Math.Max(workers, 1));
         using var model = ModelFile.Open(config.Model);
         Check(ids, model, config.ContextFor(model.Config));
@@ -46,7 +49,8 @@ internal sealed class LogitsCommand : Command
         using var output = new PartialFile("--out", flags.GetRequiredValue(_out)!);
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
-        await using var source = await LogitsSource.StartAsync(model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
+        await using var source = await LogitsSource.StartAsync(
+            _terminal, model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
         var batch = flags.GetValue(_step) ? 1 : config.MaxBatchTokens;
         for (var start = 0; start < ids.Length; start += batch)
         {

@@ -1,3 +1,4 @@
+using Distributed.Cli.Output;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Core;
@@ -8,15 +9,18 @@ namespace Distributed.Cli.Commands;
 internal abstract class LogitsSource : IAsyncDisposable
 {
     /// <summary>Loads a model where it is to be computed.</summary>
+    /// <param name="terminal">Shows how far the workers have loaded.</param>
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="config">Context, KV type and batch.</param>
     /// <param name="target">The workers that compute; null for this process.</param>
     /// <param name="threads">Threads that compute in this process; null for all.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="InvalidInputException">It does not fit.</exception>
     public static async Task<LogitsSource> StartAsync(
-        ModelFile model, ClusterConfig config, ClusterTarget? target, int? threads, CancellationToken cancellation) => target is null
-        ? new InProcessLogits(model, config, threads ?? Environment.ProcessorCount)
-        : await PipelineLogits.StartAsync(model, target.Config, cancellation);
+        Terminal terminal, ModelFile model, ClusterConfig config, ClusterTarget? target, int? threads, CancellationToken cancellation) =>
+        target is null
+            ? InProcessLogits.Load(model, config, threads ?? Environment.ProcessorCount, cancellation)
+            : await LoadingBars.ShowAsync(terminal, progress => PipelineLogits.StartAsync(model, target.Config, progress, cancellation));
 
     /// <summary>Computes some tokens, and the logits behind each of them.</summary>
     /// <param name="start">The position of the first one; those before it have been computed.</param>

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using Distributed.Cli.Output;
 using Distributed.Core;
 using Distributed.Core.Sampling;
@@ -13,13 +12,9 @@ internal sealed class PerplexityCommand : Command
 {
     private const int DefaultContext = 512;
     private const int ShortestContext = 4;
-    private const int MaxTextLength = 256 << 20;
 
     // As llama.cpp demands, so that a figure does not stand on one chunk alone.
     private const int FewestChunks = 2;
-
-    // A byte that is no text would be scored as a character that is not there.
-    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     private readonly Argument<string> _file = new("FILE") { Description = "The text; - for stdin" };
     private readonly Option<int?> _chunks = Flag.Whole("--chunks", "The most chunks (default all)", 1, int.MaxValue);
@@ -40,11 +35,11 @@ internal sealed class PerplexityCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var workers = flags.GetValue(_workers) ?? 0;
-        ClusterFlags.CheckMemory(flags, workers);
+        ClusterFlags.CheckWorkers(flags, workers);
         var config = ClusterTarget.Configure(flags, Math.Max(workers, 1));
         using var model = ModelFile.Open(config.Model);
         var context = flags.GetValue(CommonOptions.Context) ?? Math.Min(DefaultContext, config.ContextFor(model.Config));
-        var text = await ReadAsync(flags.GetRequiredValue(_file), cancellation);
+        var text = await TextInput.ReadFileAsync(_terminal, "FILE", flags.GetRequiredValue(_file), cancellation);
         var tokens = model.Tokenizer.Encode(text, addBosEos: true);
         Check(tokens, context, model.Config.VocabSize);
 
@@ -52,7 +47,8 @@ internal sealed class PerplexityCommand : Command
         config = config with { MaxBatchTokens = LogitsSource.BatchTokens(config, model.Config, context) };
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
-        await using var source = await LogitsSource.StartAsync(model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
+        await using var source = await LogitsSource.StartAsync(
+            _terminal, model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
         var scorer = new ChunkScorer(source, config.MaxBatchTokens, flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount);
 
         var clock = Stopwatch.StartNew();
@@ -74,30 +70,6 @@ internal sealed class PerplexityCommand : Command
         else
             report.Print(_terminal);
         return ExitCode.Done;
-    }
-
-    private async Task<string> ReadAsync(string path, CancellationToken cancellation)
-    {
-        try
-        {
-            await using var file = path == "-" ? null : File.OpenRead(path);
-            using var reader = new StreamReader(file ?? _terminal.In.BaseStream, StrictUtf8, leaveOpen: true);
-            // Block by block: the length of a pipe or device is not known before its end.
-            var text = new StringBuilder();
-            var block = new char[1 << 16];
-            for (int count; (count = await reader.ReadAsync(block, cancellation)) > 0; text.Append(block, 0, count))
-                if (text.Length + count > MaxTextLength)
-                    throw new InvalidInputException("FILE", path, $"must have at most {MaxTextLength} characters");
-            return text.ToString();
-        }
-        catch (DecoderFallbackException)
-        {
-            throw new InvalidInputException("FILE", path, "must be text in UTF-8");
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw new InvalidInputException("FILE", path, $"cannot be read: {error.Message}");
-        }
     }
 
     private static void Check(int[] tokens, int context, int vocabulary)

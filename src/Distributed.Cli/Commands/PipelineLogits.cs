@@ -13,10 +13,15 @@ internal sealed class PipelineLogits : LogitsSource
     private PipelineLogits(Pipeline pipeline) => _pipeline = pipeline;
 
     /// <summary>Plans, loads and connects the stages.</summary>
-    public static async Task<PipelineLogits> StartAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
+    /// <param name="model">The model; it must stay open.</param>
+    /// <param name="config">The cluster; its workers are running.</param>
+    /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static async Task<PipelineLogits> StartAsync(
+        ModelFile model, ClusterConfig config, IProgress<LoadingProgress>? progress, CancellationToken cancellation)
     {
         var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
-        return new PipelineLogits(await Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, cancellation));
+        return new PipelineLogits(await Pipeline.StartAsync(model, config, placement, epoch: 1, progress, cancellation));
     }
 
     /// <inheritdoc/>

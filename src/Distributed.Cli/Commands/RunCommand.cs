@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
+using Distributed.Cli.Tracing;
 using Distributed.Coordinator;
 using Distributed.Core;
 using Distributed.Core.Chat;
@@ -44,7 +45,7 @@ internal sealed class RunCommand : Command
 
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var coordinator = await LoadingBars.ShowAsync(
-            _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
+            _terminal, progress => CoordinatorHost.StartAsync(target.Config, CommonOptions.LogLevelOf(flags), progress, cancellation));
         PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
         coordinator.Pipeline.Recorder = trace?.Recorder;
 
@@ -63,14 +64,28 @@ internal sealed class RunCommand : Command
             else
                 await conversation.AnswerAsync(prompt, cancellation);
         }
-        finally
+        catch when (trace is not null)
         {
-            // What an interrupted or failed answer has left is what one wants to look at.
-            if (trace is not null)
-                await trace.WriteAsync(coordinator, _terminal);
+            // What an interrupted or failed answer has left is what one wants to look at; why it failed is what one must be told.
+            await WriteAfterErrorAsync(trace, coordinator);
+            throw;
         }
 
+        if (trace is not null)
+            await trace.WriteAsync(coordinator, _terminal);
         return ExitCode.Done;
+    }
+
+    private async Task WriteAfterErrorAsync(TraceFile trace, CoordinatorHost coordinator)
+    {
+        try
+        {
+            await trace.WriteAsync(coordinator, _terminal);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidInputException)
+        {
+            _terminal.Error.WriteLine($"warning: there is no trace: {error.Message}");
+        }
     }
 
     // Before any worker is started: a model without a known template answers bare prompts only.
@@ -83,7 +98,7 @@ internal sealed class RunCommand : Command
     // What a shell adds to the last line is no part of the prompt.
     private async Task<string> ReadPromptAsync(CancellationToken cancellation)
     {
-        var text = await _terminal.In.ReadToEndAsync(cancellation);
+        var text = await TextInput.ReadAsync(_terminal.In, "PROMPT", "stdin", cancellation);
         return text.EndsWith('\n') ? text[..^1].TrimEnd('\r') : text;
     }
 }

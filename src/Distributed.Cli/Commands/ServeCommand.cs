@@ -1,6 +1,6 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
-using Distributed.Cluster;
+using Distributed.Coordinator;
 using Distributed.Coordinator.Api;
 
 namespace Distributed.Cli.Commands;
@@ -8,14 +8,13 @@ namespace Distributed.Cli.Commands;
 /// <summary><c>serve</c>: the coordinator with its HTTP API, until stopped.</summary>
 internal sealed class ServeCommand : Command
 {
-    private readonly Option<NodeAddress?> _http = Flag.Address("--http", "Where to serve HTTP (default 127.0.0.1:8080)");
     private readonly Terminal _terminal;
 
     public ServeCommand(Terminal terminal)
         : base("serve", "Serve the model over HTTP, until stopped")
     {
         _terminal = terminal;
-        Add(_http);
+        Add(CommonOptions.Http);
         ClusterFlags.AddTo(this, CommonOptions.Workers);
         SetAction(RunAsync);
     }
@@ -23,17 +22,24 @@ internal sealed class ServeCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
-        config = config with { Http = flags.GetValue(_http) ?? config.Http };
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
-        await HttpServer.RunAsync(
-            target.Config,
-            progress: null,
-            (url, coordinator) =>
-            {
-                PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
-                _terminal.Error.WriteLine($"{coordinator.Model.Config.Name} is served on {url}");
-            },
-            cancellation);
+        var ready = new TaskCompletionSource<(string Url, CoordinatorHost Coordinator)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // The bars end with loading, the server does not.
+        var serving = await LoadingBars.ShowAsync(_terminal, async progress =>
+        {
+            var server = HttpServer.RunAsync(
+                target.Config, CommonOptions.LogLevelOf(flags), progress, (url, coordinator) => ready.TrySetResult((url, coordinator)), cancellation);
+            await Task.WhenAny(server, ready.Task);
+            return server;
+        });
+        if (ready.Task.IsCompletedSuccessfully)
+        {
+            var (url, coordinator) = ready.Task.Result;
+            PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+            _terminal.Error.WriteLine($"{Printable.Line(coordinator.Model.Config.Name)} is served on {url}");
+        }
+
+        await serving;
         return _terminal.Interrupt.ExitCodeOfServer;
     }
 }

@@ -12,7 +12,7 @@ internal sealed class StatusCommand : Command
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly Option<NodeAddress?> _coordinator =
-        Flag.Address("--coordinator", "Where the coordinator serves HTTP (default 127.0.0.1:8080)");
+        Flag.Address("--coordinator", $"Where the coordinator serves HTTP (default {CommonOptions.DefaultHttp})");
 
     private readonly Terminal _terminal;
 
@@ -28,9 +28,9 @@ internal sealed class StatusCommand : Command
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        var address = flags.GetValue(_coordinator) ?? NodeAddress.Parse("--coordinator", "127.0.0.1:8080");
-        if (address.SocketPath is not null)
-            throw new Core.InvalidInputException("--coordinator", $"{address}", "must be HOST:PORT");
+        var address = flags.GetValue(_coordinator) ?? CommonOptions.DefaultHttp;
+        if (address is not { SocketPath: null, Port: > 0 })
+            throw new Core.InvalidInputException(_coordinator.Name, $"{address}", "must be HOST:PORT with a port from 1 to 65535");
         var status = await AskAsync(address, cancellation);
         if (flags.GetValue(CommonOptions.Json))
             Json.Write(_terminal.Out, status);

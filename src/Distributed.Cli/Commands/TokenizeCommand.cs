@@ -20,7 +20,7 @@ internal sealed class TokenizeCommand : Command
     private readonly Option<bool> _special = Flag.Switch("--special", "Read special tokens in the text as such");
     private readonly Option<bool> _bos = Flag.Switch("--bos", "Add what the model adds at the ends");
     private readonly Option<string?> _texts =
-        Flag.Text("--texts", "FILE", "Many at once: a JSON array of texts, or with --decode of arrays of ids");
+        Flag.Text("--texts", "FILE", "Many at once: a JSON array of texts, or with --decode of arrays of ids; - for stdin");
     private readonly Option<bool> _decode = Flag.Switch("--decode", "Ids in, text out");
     private readonly Terminal _terminal;
 
@@ -47,9 +47,9 @@ internal sealed class TokenizeCommand : Command
         using var source = ModelSource.Open(flags.GetValue(CommonOptions.Model) ?? SampleModel.Path);
         var tokenizer = Tokenizer.FromVocabulary(source.ReadVocabulary());
         if (flags.GetValue(_texts) is { } path)
-            WriteMany(flags, tokenizer, path);
+            await WriteManyAsync(flags, tokenizer, path, cancellation);
         else
-            WriteOne(flags, tokenizer, flags.GetValue(_text) ?? await _terminal.In.ReadToEndAsync(cancellation));
+            WriteOne(flags, tokenizer, flags.GetValue(_text) ?? await TextInput.ReadAsync(_terminal.In, "TEXT", "stdin", cancellation));
         return ExitCode.Done;
     }
 
@@ -63,16 +63,17 @@ internal sealed class TokenizeCommand : Command
             _terminal.Out.WriteLine(Decode(tokenizer, "TEXT", ReadIds(text)));
     }
 
-    private void WriteMany(ParseResult flags, Tokenizer tokenizer, string path)
+    private async Task WriteManyAsync(ParseResult flags, Tokenizer tokenizer, string path, CancellationToken cancellation)
     {
         if (flags.GetValue(_decode))
         {
-            var lists = JsonInput.ReadFile<int[]?[]>("--texts", path, "must be a JSON array of arrays of token ids");
+            var lists = await JsonInput.ReadFileAsync<int[]?[]>(
+                _terminal, "--texts", path, "must be a JSON array of arrays of token ids", cancellation);
             Json.WriteLine(_terminal.Out, lists.Select((ids, i) => Decode(tokenizer, $"--texts[{i}]", ids)));
         }
         else
         {
-            var texts = JsonInput.ReadFile<string?[]>("--texts", path, "must be a JSON array of texts");
+            var texts = await JsonInput.ReadFileAsync<string?[]>(_terminal, "--texts", path, "must be a JSON array of texts", cancellation);
             Json.WriteLine(
                 _terminal.Out, texts.Select((text, i) => Encode(flags, tokenizer, text ?? throw Null($"--texts[{i}]", "a text"))));
         }

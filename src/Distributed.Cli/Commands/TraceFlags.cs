@@ -12,11 +12,7 @@ internal static class TraceFlags
 
     private static readonly Option<bool> Layers = Flag.Switch("--trace-layers", "Trace each layer's part of a stage, too");
 
-    static TraceFlags() => Layers.Validators.Add(flags =>
-    {
-        if (!flags.Implicit && flags.GetResult(Trace) is null)
-            flags.AddError($"{Layers.Name}: needs {Trace.Name}");
-    });
+    static TraceFlags() => Layers.Needs(Trace);
 
     /// <summary>Adds the flags to a verb.</summary>
     public static void AddTo(Command verb)

@@ -1,10 +1,10 @@
 using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Cluster;
+using Distributed.Cluster.Config;
 using Distributed.Core;
 using Distributed.Worker;
 using Distributed.Worker.Profiling;
-using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cli.Commands;
 
@@ -14,7 +14,13 @@ internal sealed class WorkerCommand : Command
     private static readonly WorkerOptions Defaults = new();
 
     private readonly Option<NodeAddress?> _listen = Flag.Address("--listen", $"Where to listen (default {Defaults.Listen})");
-    private readonly Option<string?> _name = Flag.Text("--name", "NAME", "The worker's name (default the machine's)");
+    private readonly Option<string?> _name = Flag.Create<string?>(
+        "--name", "NAME", "The worker's name (default the machine's)", (string text, out string? name) =>
+        {
+            name = text;
+            return ClusterValidator.IsWorkerName(text) ? null : ClusterValidator.WorkerNameRule;
+        });
+
     private readonly Option<string?> _devices = Flag.Text("--devices", "LIST", "The devices to offer, separated by commas (default cpu)");
     private readonly Option<Dictionary<string, long>> _memory = Flag.Create<Dictionary<string, long>>(
         "--memory", "LIST", "What stages may take of each device's memory, e.g. cpu=8GiB; the program itself comes on top (default what is free, less a tenth, at most 512 MiB)", Flag.ReadMemory);
@@ -29,6 +35,9 @@ internal sealed class WorkerCommand : Command
         "--store-size", $"The most weights to keep there (default {ByteSize.Format(Defaults.StoreLimit).Replace(" ", "", StringComparison.Ordinal)})");
 
     private readonly Option<bool> _profile = Flag.Switch("--profile", "Measure the devices anew, print what they can do, and end");
+
+    // Not the one of other verbs, which print a table every time.
+    private readonly Option<bool> _json = Flag.Switch("--json", "With --profile: print one JSON document instead of tables");
 
     // How the processes that a command starts for itself know when it is gone.
     private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
@@ -47,10 +56,11 @@ internal sealed class WorkerCommand : Command
         Add(_data);
         Add(_storeSize);
         Add(_profile);
-        Add(CommonOptions.Json);
+        Add(_json);
         Add(_exitWithInput);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
+        _json.Needs(_profile);
     }
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
@@ -67,10 +77,10 @@ internal sealed class WorkerCommand : Command
             // A command's own workers measure when it plans, and only what it needs.
             ProfilesAtStart = !flags.GetValue(_exitWithInput),
             ExitWithInput = flags.GetValue(_exitWithInput),
-            LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? LogLevel.Warning,
+            LogLevel = flags.GetValue(CommonOptions.LogLevel) ?? Defaults.LogLevel,
         };
         if (flags.GetValue(_profile))
-            return await ProfileAsync(options, flags.GetValue(CommonOptions.Json), cancellation);
+            return await ProfileAsync(options, flags.GetValue(_json), cancellation);
         _terminal.Interrupt.IgnoresCtrlC = options.ExitWithInput;
         await WorkerHost.RunAsync(options, address => _terminal.Out.WriteLine($"{options.Name} listens on {address}"), cancellation);
         return _terminal.Interrupt.ExitCodeOfServer;

@@ -22,6 +22,17 @@ internal sealed record PlanLabRow(
     string Model, int Workers, int Threads, string Link, double Decode, double DecodeMeasured, double Prefill, double PrefillMeasured,
     long Memory, long MemoryTaken)
 {
+    /// <summary>The heads of <see cref="Cells"/>.</summary>
+    public static string[] Heads { get; } =
+    [
+        "model", "workers", "threads", "link", "predicted_decode_ms", "decode_ms", "predicted_prefill_ms", "prefill_ms", "forecast_bytes",
+        "taken_bytes",
+    ];
+
+    /// <summary>The row of <c>data.csv</c>.</summary>
+    public object?[] Cells() =>
+        [Model, Workers, Threads, Link, Decode, DecodeMeasured, Prefill, PrefillMeasured, Memory, MemoryTaken];
+
     /// <summary>By how much decode is off, as a part of what was measured.</summary>
     public double DecodeError => (Decode - DecodeMeasured) / DecodeMeasured;
 
@@ -43,7 +54,7 @@ internal sealed class PlanLab(int prompt, int answer, int repeats, CancellationT
     public async Task<PlanLabRow> RunAsync(BenchModel model, int workers, int threads, LinkShape? link)
     {
         await using var local = await LocalWorkers.StartAsync(
-            workers, threads, HostMachine.AvailableMemory() / workers, program: null, cancellation);
+            workers, threads, HostMachine.UsableMemory() / workers, program: null, cancellation);
         var config = new ClusterConfig
         {
             Model = model.Model.Path,

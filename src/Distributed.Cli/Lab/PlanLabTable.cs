@@ -26,6 +26,12 @@ internal static class PlanLabTable
         return table;
     }
 
+    /// <summary>A split on one line, for who waits.</summary>
+    public static string LineOf(PlanLabRow row) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{row.Model}, workers {row.Workers}, threads {row.Threads}: decode predicted {Units.Milliseconds(row.Decode)}, measured "
+        + $"{Units.Milliseconds(row.DecodeMeasured)} · prefill predicted {Units.Milliseconds(row.Prefill)}, measured {Units.Milliseconds(row.PrefillMeasured)}");
+
     /// <summary>Median and worst of all errors.</summary>
     public static Table OfErrors(IReadOnlyList<PlanLabRow> rows)
     {

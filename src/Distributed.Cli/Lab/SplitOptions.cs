@@ -1,4 +1,6 @@
 using Distributed.Cli.Bench;
+using Distributed.Cluster.Config;
+using Distributed.Cluster.Links;
 using Distributed.Core;
 
 namespace Distributed.Cli.Lab;
@@ -13,6 +15,12 @@ namespace Distributed.Cli.Lab;
 /// <param name="KvType">The format of the KV cache.</param>
 internal sealed record SplitOptions(int Prefill, int Decode, int Batch, int Step, int Repeats, int Seed, KvType KvType)
 {
+    /// <summary>The format of hidden states between the devices.</summary>
+    public WireType Wire { get; init; }
+
+    /// <summary>What the links between nodes are made to be; null to leave them as they are.</summary>
+    public LinkShape? Link { get; init; }
+
     /// <summary>The two phases, in the order in which they run.</summary>
     public IReadOnlyList<BenchTest> Tests { get; } =
         [new(TestKind.Prefill, Prefill, 0, 1), new(TestKind.Decode, Decode, Prefill, 1)];

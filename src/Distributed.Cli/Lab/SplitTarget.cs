@@ -59,7 +59,7 @@ internal sealed class SplitTarget : IAsyncDisposable
         SplitTargetFlags flags, ModelFile model, SplitOptions options, bool isMade, CancellationToken cancellation)
     {
         var local = flags.Cluster is null
-            ? await LocalWorkers.StartAsync([flags.ThreadsA, flags.ThreadsB], HostMachine.AvailableMemory() / 2, null, cancellation)
+            ? await LocalWorkers.StartAsync([flags.ThreadsA, flags.ThreadsB], HostMachine.UsableMemory() / 2, null, null, cancellation)
             : null;
         try
         {
@@ -71,6 +71,8 @@ internal sealed class SplitTarget : IAsyncDisposable
                 Sequences = 1,
                 MaxBatchTokens = options.Batch,
                 KvType = options.KvType,
+                Wire = options.Wire,
+                Link = options.Link,
                 Split = null,
                 Workers =
                 [

@@ -59,8 +59,16 @@ internal sealed class PartialFile : IDisposable
     public void Dispose()
     {
         Stream.Dispose();
-        if (!_isDevice)
+        if (_isDevice)
+            return;
+        try
+        {
             File.Delete(Stream.Name);
+        }
+        catch (Exception error) when (IsRefusal(error))
+        {
+            // Its folder is gone, or no longer ours; what the command ended with must not be hidden by that.
+        }
     }
 
     private static FileStream Open(string path, FileMode mode) =>

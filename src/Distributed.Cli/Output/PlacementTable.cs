@@ -47,6 +47,16 @@ internal static class PlacementTable
         Warn(terminal, placement);
     }
 
+    /// <summary>A stage's layers, as tables show them.</summary>
+    /// <param name="first">The first layer.</param>
+    /// <param name="end">The layer behind the last one.</param>
+    public static string Layers(int first, int end) => (end - first) switch
+    {
+        0 => "-",
+        1 => $"{first}",
+        _ => $"{first}-{end - 1}",
+    };
+
     private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
 
     private static Table OfForecast(Placement placement, PlanForecast forecast)
@@ -72,7 +82,7 @@ internal static class PlacementTable
         if (placement.Choice.Note is { } note)
             terminal.Error.WriteLine($"warning: {note}");
         foreach (var (worker, device, reason) in placement.Unused)
-            terminal.Error.WriteLine($"warning: {(device is null ? worker : $"{worker} {device}")} is not used: {reason}");
+            terminal.Error.WriteLine(Printable.Line($"warning: {(device is null ? worker : $"{worker} {device}")} is not used: {reason}"));
     }
 
     private static Table OfRun(Placement placement, IReadOnlyList<StageMemory> memory)
@@ -121,10 +131,5 @@ internal static class PlacementTable
         return table;
     }
 
-    private static string Layers(StageSpec spec) => spec.NumLayers switch
-    {
-        0 => "-",
-        1 => $"{spec.FirstLayer}",
-        _ => $"{spec.FirstLayer}-{spec.EndLayer - 1}",
-    };
+    private static string Layers(StageSpec spec) => Layers(spec.FirstLayer, spec.EndLayer);
 }

@@ -45,7 +45,7 @@ internal static class StatusTables
         {
             table.Line(
                 $"{stage.Stage}", stage.Worker, stage.Device,
-                stage.EndLayer > stage.FirstLayer ? $"{stage.FirstLayer}-{stage.EndLayer - 1}" : "-",
+                PlacementTable.Layers(stage.FirstLayer, stage.EndLayer),
                 Units.Bytes(stage.Memory.Weights + stage.Memory.LmHead), Units.Bytes(stage.Memory.KvCache),
                 Units.Bytes(stage.Memory.Activations + stage.Memory.Scratch), Units.Bytes(stage.Memory.Total));
         }

@@ -49,6 +49,9 @@ internal sealed class Terminal : IDisposable
     /// <summary>Whether a person types into stdin.</summary>
     public bool IsInputInteractive { get; } = !Console.IsInputRedirected;
 
+    /// <summary>Whether a person reads stdout.</summary>
+    public bool IsOutputInteractive { get; } = !Console.IsOutputRedirected;
+
     /// <summary>Cancelled by the first Ctrl-C or SIGTERM.</summary>
     public Interrupt Interrupt { get; } = new();
 

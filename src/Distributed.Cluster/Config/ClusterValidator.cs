@@ -12,8 +12,12 @@ public static partial class ClusterValidator
     // What else is in a message of hidden states (slices, tokens, timings) has its room in the rest.
     private const int MaxHiddenBytes = NodeChannel.MaxMessageBytes - (1 << 20);
 
-    private const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
+    /// <summary>What a worker's name must be, as a phrase that follows it.</summary>
+    public const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
+
+    /// <summary>Whether a worker may have such a name.</summary>
+    public static bool IsWorkerName(string name) => WorkerName().IsMatch(name);
 
     /// <summary>What can be judged without the model and the workers.</summary>
     /// <returns>Every error; empty when all is well.</returns>

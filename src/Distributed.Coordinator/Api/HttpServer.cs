@@ -23,8 +23,15 @@ public static class HttpServer
 
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>Serves until cancelled, and logs warnings on standard error.</summary>
+    /// <inheritdoc cref="RunAsync(ClusterConfig, LogLevel, IProgress{LoadingProgress}, Action{string, CoordinatorHost}, CancellationToken)"/>
+    public static Task RunAsync(
+        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready, CancellationToken cancellation) =>
+        RunAsync(config, LogLevel.Warning, progress, ready, cancellation);
+
     /// <summary>Serves until cancelled.</summary>
     /// <param name="config">The cluster, with the address to listen on.</param>
+    /// <param name="logLevel">What it logs on standard error; below <see cref="LogLevel.Warning"/> the grains do, too.</param>
     /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
     /// <param name="ready">Called once the model can be asked, with the URL and the coordinator; null for nobody.</param>
     /// <param name="cancellation">Stops serving: requests end, stages are unloaded.</param>
@@ -32,14 +39,15 @@ public static class HttpServer
     /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
     /// <exception cref="IOException">The address cannot be listened on.</exception>
     public static async Task RunAsync(
-        ClusterConfig config, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready, CancellationToken cancellation)
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready,
+        CancellationToken cancellation)
     {
         CoordinatorHost? loaded = null;
-        await using var app = Build(config, () => loaded);
+        await using var app = Build(config, logLevel, () => loaded);
         await ListenAsync(app, config.Http, cancellation);
         try
         {
-            await using var host = await CoordinatorHost.StartAsync(config, progress, cancellation);
+            await using var host = await CoordinatorHost.StartAsync(config, logLevel, progress, cancellation);
             loaded = host;
             ready?.Invoke(UrlOf(app, config.Http), host);
             await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -51,11 +59,11 @@ public static class HttpServer
         }
     }
 
-    private static WebApplication Build(ClusterConfig config, Func<CoordinatorHost?> host)
+    private static WebApplication Build(ClusterConfig config, LogLevel logLevel, Func<CoordinatorHost?> host)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         // A failed start is thrown, and need not be told twice.
-        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        builder.Logging.SetMinimumLevel(logLevel).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();

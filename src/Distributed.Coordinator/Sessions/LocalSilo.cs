@@ -28,13 +28,14 @@ public sealed class LocalSilo : IAsyncDisposable
 
     /// <summary>Starts a silo of its own cluster.</summary>
     /// <param name="configure">Sets the storage named <see cref="GrainStorage.Name"/>; null keeps all state in memory.</param>
+    /// <param name="logLevel">What it logs on standard error, below <see cref="LogLevel.Warning"/>; else nothing: its failures are thrown.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="AddressInUseException">No free port was found in several attempts.</exception>
-    public static async Task<LocalSilo> StartAsync(Action<ISiloBuilder>? configure, CancellationToken cancellation)
+    public static async Task<LocalSilo> StartAsync(Action<ISiloBuilder>? configure, LogLevel logLevel, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)
         {
-            var host = Build(FreePort(), configure ?? (silo => silo.AddMemoryGrainStorage(GrainStorage.Name)));
+            var host = Build(FreePort(), configure ?? (silo => silo.AddMemoryGrainStorage(GrainStorage.Name)), logLevel);
             try
             {
                 await host.StartAsync(cancellation);
@@ -68,10 +69,13 @@ public sealed class LocalSilo : IAsyncDisposable
         _host.Dispose();
     }
 
-    private static IHost Build(int port, Action<ISiloBuilder> configure)
+    private static IHost Build(int port, Action<ISiloBuilder> configure, LogLevel logLevel)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Logging.SetMinimumLevel(LogLevel.Error);
+        if (logLevel < LogLevel.Warning)
+            builder.Logging.SetMinimumLevel(logLevel).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        else
+            builder.Logging.SetMinimumLevel(LogLevel.Error);
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.UseOrleans(silo =>
         {

@@ -6,9 +6,13 @@ namespace Distributed.Coordinator.Tests.Sessions;
 internal sealed class GatedStorage : IGrainStorage
 {
     private readonly Dictionary<string, object?> _states = [];
+    private readonly TaskCompletionSource _held = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Writes wait for this; null lets them pass.</summary>
     public Task? Gate { get; set; }
+
+    /// <summary>Done once a write waits for the gate.</summary>
+    public Task Held => _held.Task;
 
     /// <summary>How many writes fail before one succeeds.</summary>
     public int FailuresLeft { get; set; }
@@ -29,7 +33,11 @@ internal sealed class GatedStorage : IGrainStorage
     public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
         if (Gate is { } gate)
+        {
+            _held.TrySetResult();
             await gate;
+        }
+
         lock (_states)
         {
             Writes++;

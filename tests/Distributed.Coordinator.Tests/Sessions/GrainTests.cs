@@ -1,6 +1,7 @@
 using Distributed.Coordinator.Sessions;
 using Distributed.Core.Sampling;
 using Distributed.Grains;
+using Microsoft.Extensions.Logging;
 
 namespace Distributed.Coordinator.Tests.Sessions;
 
@@ -8,7 +9,7 @@ public sealed class GrainTests : IAsyncLifetime
 {
     private LocalSilo _silo = null!;
 
-    public async Task InitializeAsync() => _silo = await LocalSilo.StartAsync(null, default);
+    public async Task InitializeAsync() => _silo = await LocalSilo.StartAsync(null, LogLevel.Warning, default);
 
     public async Task DisposeAsync() => await _silo.DisposeAsync();
 
@@ -97,7 +98,7 @@ public sealed class GrainTests : IAsyncLifetime
     [Fact]
     public async Task Two_silos_in_one_process_do_not_know_each_other()
     {
-        await using var other = await LocalSilo.StartAsync(null, default);
+        await using var other = await LocalSilo.StartAsync(null, LogLevel.Warning, default);
         await _silo.Grains.GetGrain<IPipelineGrain>("p").BeginEpochAsync();
 
         Assert.Equal(1, await other.Grains.GetGrain<IPipelineGrain>("p").BeginEpochAsync());
