@@ -23,14 +23,13 @@ public class LinkTests
     [Fact]
     public async Task A_worker_s_own_link_is_that_of_its_streams_alone()
     {
-        // Between the workers go 6 x 256 floats, 49,152 bits.
-        var (_, timings) = await RunAsync(config => config with
-        {
-            Workers = [config.Workers[0], config.Workers[1] with { Link = Shape("rate=200Kbit") }],
-        });
+        // Between the workers go 60 x 256 floats, 491,520 bits.
+        var (_, timings) = await RunAsync(
+            config => config with { Workers = [config.Workers[0], config.Workers[1] with { Link = Shape("rate=1Mbit") }] },
+            [.. Enumerable.Range(1, 60)]);
 
-        Assert.InRange(timings[0].WireNs, 0, 200e6);
-        Assert.InRange(timings[1].WireNs, 245e6, 5e9);
+        Assert.InRange(timings[0].WireNs, 0, 450e6);
+        Assert.InRange(timings[1].WireNs, 490e6, 5e9);
     }
 
     [Theory]
@@ -51,11 +50,13 @@ public class LinkTests
     private static LinkShape Shape(string text) => LinkShape.Parse("link", text)!;
 
     // The logits of some tokens, and the timings of their step.
-    private static async Task<(float[] Logits, IReadOnlyList<StageTiming> Timings)> RunAsync(Func<ClusterConfig, ClusterConfig> change)
+    private static async Task<(float[] Logits, IReadOnlyList<StageTiming> Timings)> RunAsync(
+        Func<ClusterConfig, ClusterConfig> change, int[]? tokens = null)
     {
+        tokens ??= Tokens;
         await using var cluster = await RunningCluster.StartAsync(2, change);
-        var slice = new Slice { Sequence = 77, Start = 0, Count = Tokens.Length, AllLogits = true };
-        var result = await cluster.Host.Pipeline.RunAsync([slice], Tokens, default);
+        var slice = new Slice { Sequence = 77, Start = 0, Count = tokens.Length, AllLogits = true };
+        var result = await cluster.Host.Pipeline.RunAsync([slice], tokens, default);
         return (Cluster.HiddenStateCodec.AsReceivedFloats(result.Logits.Span).ToArray(), result.Timings);
     }
 }
