@@ -146,8 +146,8 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
         const int columns = WeightPanel.BlockColumns;
         for (; tokens > 0; tokens -= StepTokens)
         {
-            var (a, b, c, d) = (Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero);
-            var (e, f, g, h) = (Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero);
+            var (a, b, c, d) = (HalfTerm(terms), HalfTerm(terms + 1), HalfTerm(terms + 2), HalfTerm(terms + 3));
+            var (e, f, g, h) = (a, b, c, d);
             var value = values;
             for (var number = numbers; number < numbers + WeightPanel.BlockBytes; number += WeightPanel.ColumnBytes)
             {
@@ -184,11 +184,6 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
         const int half = WeightPanel.Rows / 2;
         var ones = Vector256.Create((short)1);
         var (l, u) = (Avx2.MultiplyAddAdjacent(lower, ones), Avx2.MultiplyAddAdjacent(upper, ones));
-        if (!TWeights.HasMins)
-        {
-            l += Vector256.Create(term);
-            u += Vector256.Create(term);
-        }
         var (first, second) = (Vector256.Load(sums), Vector256.Load(sums + half));
         first = Fma.MultiplyAdd(Vector256.ConvertToSingle(l), Vector256.Load(factors) * scale, first);
         second = Fma.MultiplyAdd(Vector256.ConvertToSingle(u), Vector256.Load(factors + half) * scale, second);
@@ -201,6 +196,15 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
         first.Store(sums);
         second.Store(sums + half);
     }
+
+    /// <summary>
+    /// What the two 16-bit sums of a row begin with, so that together they end with the term of an offset in them; 0 for weights with
+    /// mins, whose terms are added as floats. An offset of 8 over 32 values makes at most 8 x 32 x 127 / 2 of each half, and with its own
+    /// products a sum ends within 15 x 127 x 16 of zero; what overflows on the way comes back.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> HalfTerm(int* term) =>
+        TWeights.HasMins ? Vector256<short>.Zero : Avx2.ShiftRightArithmetic(Avx2.BroadcastScalarToVector256((short*)term), 1);
 
     /// <summary>Four values for each row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
