@@ -45,7 +45,7 @@ internal unsafe struct PanelTask
 
 /// <summary>
 /// Products of quantised weights with bytes. Sixteen rows are unpacked into a panel, some blocks at a time, and the panel is
-/// multiplied with up to 256 tokens; one token alone is multiplied while they are unpacked, where there are registers for that
+/// multiplied with up to 256 tokens; very few are multiplied while they are unpacked, where there are registers for that
 /// (<see cref="OneTokenMatMul{TWeights,TBytes,T,TSums}"/>). For each output, blocks are added one after the other:
 /// sum = fma(integer product, weight scale × input scale, sum), first half before second, then sum = fma(minimum, term, sum).
 /// </summary>
@@ -68,6 +68,12 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     /// <summary>With more tokens, each writes to a line of its own that is fetched before it is needed.</summary>
     private const int FewTokens = 8;
 
+    /// <summary>
+    /// Tokens that are multiplied one at a time. With AVX2, unpacking a panel takes as long as some three tokens do, which unpack the rows
+    /// for themselves.
+    /// </summary>
+    private static int MostAlone => typeof(TRows) == typeof(RowBytes256) ? 3 : 1;
+
     /// <inheritdoc/>
     public override InputTerms? Terms => TWeights.Terms;
 
@@ -75,7 +81,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
         var row = firstRow;
-        if (task.Tokens == 1 && MultiplyOne is not null)
+        if (task.Tokens <= MostAlone && MultiplyOne is not null)
             row = MultiplyOne(task, row, endRow);
         else if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
         {

@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace Distributed.Cpu.Kernels;
 
 /// <summary>
-/// Products of quantised weights with one token: a block of some rows is unpacked in registers, multiplied at once and folded to one sum
-/// for each row. The rows are far apart: each is a stream of its own through memory, which processors follow by themselves as long as
+/// Products of quantised weights with one token at a time: a block of some rows is unpacked in registers, multiplied at once and folded
+/// to one sum for each row. A second token finds the rows in the caches. The rows are far apart: each is a stream of its own through memory, which processors follow by themselves as long as
 /// all of them go on at an even pace.
 /// </summary>
 /// <typeparam name="TWeights">The type of the weights.</typeparam>
@@ -29,25 +29,29 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
         var sums = stackalloc float[T.Rows];
         for (var end = row + step; row < end; row++)
         {
-            Rows(task, task.Weights + (row * task.RowBytes), step * task.RowBytes, TWeights.Type.BlockBytes, UnitBlocks, sums);
-            task.Write(0, row, step, T.Rows, sums);
+            for (var token = 0; token < task.Tokens; token++)
+            {
+                Rows(task, token, task.Weights + (row * task.RowBytes), step * task.RowBytes, TWeights.Type.BlockBytes, UnitBlocks, sums);
+                task.Write(token, row, step, T.Rows, sums);
+            }
         }
         return row + (step * (T.Rows - 1));
     }
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Rows(in MatMulTask task, byte* unit, long stride, long unitBytes, int unitBlocks, float* sums)
+    private static void Rows(in MatMulTask task, int token, byte* unit, long stride, long unitBytes, int unitBlocks, float* sums)
     {
         // On whole cache lines: a vector across two of them is slow to come back.
         const int factorCount = MostBlocks * WeightPanel.MostVectors * WeightPanel.Rows;
         var memory = stackalloc byte[((factorCount + (2 * WeightPanel.Rows)) * sizeof(float)) + CacheLine];
         var factors = (float*)(memory + (-(nint)memory & (CacheLine - 1)));
         var scratch = factors + factorCount;
-        var values = task.Quantized.Values;
-        var scales = task.Quantized.Scales;
-        var terms = task.Quantized.Terms(task.TermSlot, 0);
-        var secondTerms = task.Quantized.Terms(task.TermSlot, 1);
+        var tokens = task.Tokens;
+        var values = task.Quantized.Values + (token * WeightPanel.BlockColumns);
+        var scales = task.Quantized.Scales + token;
+        var terms = task.Quantized.Terms(task.TermSlot, 0) + token;
+        var secondTerms = task.Quantized.Terms(task.TermSlot, 1) + token;
         T.StoreSums(default, sums);
         var sum = T.LoadSums(sums);
         for (var end = unit + (task.Columns / WeightPanel.BlockColumns / unitBlocks * unitBytes); unit < end; unit += unitBytes)
@@ -62,10 +66,10 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
             {
                 sum = Block(unit, stride, block, at, values, scales, terms, secondTerms, sum);
                 at += WeightPanel.Rows * (TWeights.HasHalves ? 2 : 1) * (TWeights.HasMins ? 2 : 1);
-                values += WeightPanel.BlockColumns;
-                scales++;
-                terms++;
-                secondTerms++;
+                values += tokens * WeightPanel.BlockColumns;
+                scales += tokens;
+                terms += tokens;
+                secondTerms += tokens;
             }
         }
         T.StoreSums(sum, sums);
