@@ -4,8 +4,8 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Products of quantised weights with one token at a time: a block of some rows is unpacked in registers, multiplied at once and folded
-/// to one sum for each row. A second token finds the rows in the caches. The rows are far apart: each is a stream of its own through memory, which processors follow by themselves as long as
-/// all of them go on at an even pace.
+/// to one sum for each row. A second token finds the rows in the caches. The rows are far apart: each is a stream of its own through
+/// memory, which processors follow by themselves as long as all of them go on at an even pace.
 /// </summary>
 /// <typeparam name="TWeights">The type of the weights.</typeparam>
 /// <typeparam name="TBytes">What unpacks their factors.</typeparam>
