@@ -27,8 +27,13 @@ public sealed class GpuAccelerator
     /// <summary>The name it is configured by.</summary>
     public string Name { get; }
 
-    /// <summary>The card's own name.</summary>
-    public string Hardware => Accelerator.Name;
+    /// <summary>The card's own name, and its compute capability where it has one.</summary>
+    public string Hardware => Accelerator is CudaAccelerator { Architecture: var architecture }
+        ? $"{Accelerator.Name} (compute capability {architecture.Major}.{architecture.Minor})"
+        : Accelerator.Name;
+
+    /// <summary>All of its memory, bytes; 0 where it is the machine's.</summary>
+    public long MemoryBytes => Accelerator.AcceleratorType == AcceleratorType.CPU ? 0 : Accelerator.MemorySize;
 
     /// <summary>Bytes of its memory that nobody has taken; null where it is the machine's.</summary>
     public long? FreeMemory => Accelerator is CudaAccelerator cuda ? cuda.GetFreeMemory() : null;

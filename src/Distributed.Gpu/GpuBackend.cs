@@ -44,22 +44,34 @@ public sealed partial class GpuBackend : Backend
     /// <summary>How often the host has waited for the device.</summary>
     public long Waits => _transfers.Waits;
 
+    /// <summary>Pieces of memory that were asked of the device, and are held.</summary>
+    public int DeviceAllocations => _memory.Allocations;
+
     /// <summary>Bytes allocated on the device.</summary>
     public long DeviceBytes => _memory.Bytes;
+
+    /// <inheritdoc/>
+    public override void Prepare(StageMemory forecast, int pieces) => _memory.Prepare(forecast.Total, pieces);
+
+    /// <inheritdoc/>
+    public override void Wait() => _transfers.Wait();
+
+    /// <inheritdoc/>
+    public override void Unload(Weight weight) => ((GpuWeight)weight).Unload();
 
     /// <inheritdoc/>
     public override unsafe Weight Load(Tensor tensor)
     {
         var kernels = _device.Find(tensor.Type)
             ?? throw new InvalidInputException($"type of {tensor.Name}", tensor.Type.Name, $"must be one of {FormatKernels.Names}");
-        var (view, _) = _memory.Allocate(tensor.Bytes);
+        var (view, apart) = _memory.Allocate(tensor.Bytes);
         var at = 0L;
         foreach (var part in tensor.Parts)
         {
             view.SubView(at, part.Bytes).CopyFromCPU(_stream, ref *part.Data, part.Bytes);
             at += part.Bytes;
         }
-        return new GpuWeight(tensor, view, kernels);
+        return new GpuWeight(tensor, view, apart, kernels);
     }
 
     /// <inheritdoc/>

@@ -14,7 +14,7 @@ internal sealed class GpuActivations(int rows, int columns, ArrayView<byte> memo
 }
 
 /// <summary>A weight's copy in a device's memory, in the bytes of its file.</summary>
-internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, FormatKernels kernels) : Weight(tensor)
+internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, IDisposable? apart, FormatKernels kernels) : Weight(tensor)
 {
     /// <summary>All rows.</summary>
     public ArrayView<byte> Bytes { get; } = memory;
@@ -24,6 +24,9 @@ internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, FormatKer
 
     /// <summary>The kernels for its format.</summary>
     public FormatKernels Kernels { get; } = kernels;
+
+    /// <summary>Gives its memory back, where that is its own.</summary>
+    public void Unload() => apart?.Dispose();
 }
 
 /// <summary>Keys and values in a device's memory: [layer][keys, values][kvHead][block].</summary>

@@ -54,6 +54,19 @@ public static class GpuDevices
         return found;
     }
 
+    /// <summary>Why a machine can have no devices of a kind: a driver or library is not there. Null where it can, and for other kinds.</summary>
+    public static string? WhyMissing(string kind)
+    {
+        foreach (var (name, enable) in Kinds)
+        {
+            if (name != kind)
+                continue;
+            using var context = TryCreate(name, enable, out var reason);
+            return context is null ? reason : CardsOf(context).Any() ? null : $"there is no {kind} device on this machine";
+        }
+        return null;
+    }
+
     /// <summary>Opens a device; the same one for all who ask, until the process ends.</summary>
     /// <exception cref="InvalidInputException">There is no such device; the error says which there are.</exception>
     public static GpuAccelerator Open(string name)

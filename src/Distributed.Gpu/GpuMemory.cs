@@ -14,11 +14,15 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     private const long Alignment = 256;
 
     private readonly HashSet<MemoryBuffer1D<byte, Stride1D.Dense>> _apart = [];
+    private readonly List<MemoryBuffer1D<byte, Stride1D.Dense>> _used = [];
     private MemoryBuffer1D<byte, Stride1D.Dense>? _prepared;
     private long _handedOut;
 
     /// <summary>Bytes allocated on the device.</summary>
-    public long Bytes => (_prepared?.Length ?? 0) + _apart.Sum(buffer => buffer.Length);
+    public long Bytes => (_prepared?.Length ?? 0) + _used.Sum(buffer => buffer.Length) + _apart.Sum(buffer => buffer.Length);
+
+    /// <summary>Pieces of memory that were asked of the device, and are held.</summary>
+    public int Allocations => (_prepared is null ? 0 : 1) + _used.Count + _apart.Count;
 
     /// <summary>Allocates what is going to be asked for.</summary>
     /// <param name="bytes">All together.</param>
@@ -26,12 +30,13 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     /// <exception cref="InvalidInputException">The device has less; the error has the numbers.</exception>
     public void Prepare(long bytes, int pieces)
     {
-        if (_prepared is not null)
-            throw new InvalidOperationException("memory was prepared before");
         bytes += pieces * Alignment;
         if (device.FreeMemory is { } free && free < bytes)
             throw TooLittle(bytes, free);
-        _prepared = Take(bytes);
+        // One backend may load stages one after the other.
+        if (_prepared is not null)
+            _used.Add(_prepared);
+        (_prepared, _handedOut) = (Take(bytes), 0);
     }
 
     /// <summary>Memory of whatever content; disposing of the second part gives back what is apart at once.</summary>
@@ -55,7 +60,7 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     public void Dispose()
     {
         _prepared?.Dispose();
-        foreach (var buffer in _apart)
+        foreach (var buffer in _used.Concat(_apart))
             buffer.Dispose();
         _apart.Clear();
     }
