@@ -97,6 +97,27 @@ public abstract class Backend : IDisposable
     /// <summary>Bytes of scratch the backend holds for its kernels.</summary>
     public abstract long ScratchBytes { get; }
 
+    /// <summary>
+    /// Takes at once the memory that a stage will ask for piece by piece; what is asked for beyond it is taken then. A processor takes
+    /// none before it is used.
+    /// </summary>
+    /// <param name="forecast">What the stage will take.</param>
+    /// <param name="pieces">In how many pieces, at most.</param>
+    /// <exception cref="InvalidInputException">The device has less; the error has the numbers.</exception>
+    public virtual void Prepare(StageMemory forecast, int pieces)
+    {
+    }
+
+    /// <summary>Waits until the device has done all operations; on a CPU each is done when its call ends.</summary>
+    public virtual void Wait()
+    {
+    }
+
+    /// <summary>Gives back what <see cref="Load"/> took for a weight that is used no more; else that goes with the backend.</summary>
+    public virtual void Unload(Weight weight)
+    {
+    }
+
     /// <summary>Makes a weight usable on the device. On a CPU it stays in the mapped file.</summary>
     /// <exception cref="InvalidInputException">The device has no kernel for the tensor's type.</exception>
     public abstract Weight Load(Tensor tensor);

@@ -35,6 +35,9 @@ public sealed class Batch(int maxTokens)
     /// <summary>Tokens in the batch.</summary>
     public int Count { get; private set; }
 
+    /// <summary>How many steps have been set: a device that has copied a step's positions and tables knows by it when they change.</summary>
+    public long Step { get; private set; }
+
     /// <summary>Sets the tokens of the next step.</summary>
     /// <param name="tokens">The token ids, as many as the slices have together.</param>
     /// <param name="outputs">Indices into the batch of the tokens whose logits are wanted, ascending; empty for none.</param>
@@ -44,6 +47,7 @@ public sealed class Batch(int maxTokens)
         tokens.CopyTo(_tokens);
         outputs.CopyTo(_outputs);
         (Count, _outputCount) = (tokens.Length, outputs.Length);
+        Step++;
         foreach (var slice in Slices)
             for (var i = 0; i < slice.Count; i++)
                 _positions[slice.Offset + i] = slice.Start + i;

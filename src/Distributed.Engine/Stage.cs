@@ -49,7 +49,9 @@ public sealed class Stage : IDisposable
         CheckSpec(config, spec);
         var weights = new Dictionary<string, Weight>();
         long body = 0, head = 0;
-        foreach (var (tensor, role, _) in StageTensors.For(model, spec))
+        var tensors = StageTensors.For(model, spec).ToList();
+        backend.Prepare(StageMemoryForecast.Forecast(model, spec), tensors.Count + Workspace.Pieces);
+        foreach (var (tensor, role, _) in tensors)
         {
             cancellation.ThrowIfCancellationRequested();
             weights.Add(tensor.Name, backend.Load(tensor));

@@ -5,6 +5,9 @@ namespace Distributed.Engine;
 /// <summary>What the layers of a stage work in: the device, its buffers, the KV store, and the batch of the step under way.</summary>
 internal sealed class Workspace : IDisposable
 {
+    /// <summary>In how many pieces it takes memory, at most: its buffers, the KV store, scratch, and choices of experts.</summary>
+    public const int Pieces = 24;
+
     private readonly List<Activations> _all = [];
 
     public Workspace(Backend backend, ModelConfig config, StageSpec spec)

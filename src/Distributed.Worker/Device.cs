@@ -11,7 +11,9 @@ namespace Distributed.Worker;
 /// <param name="threads">Threads that compute on it, 0 where the word means nothing.</param>
 /// <param name="createBackend">Makes a backend; each stage has its own.</param>
 /// <param name="program">What, besides hardware and threads, sets how fast it is: the code, and the instructions it may use.</param>
-public sealed class Device(string name, string hardware, long memoryLimit, int threads, Func<Backend> createBackend, string program = "")
+/// <param name="isMeasured">Plans are to know how fast it is; false for a device that only stands for another in tests.</param>
+public sealed class Device(
+    string name, string hardware, long memoryLimit, int threads, Func<Backend> createBackend, string program = "", bool isMeasured = true)
 {
     private readonly Lock _lock = new();
     private long _used;
@@ -22,6 +24,9 @@ public sealed class Device(string name, string hardware, long memoryLimit, int t
 
     /// <summary>The code that computes, and the instructions it may use: measured times hold for no other.</summary>
     public string Program { get; } = program;
+
+    /// <summary>Whether it has a profile; one without is planned by its memory.</summary>
+    public bool IsMeasured { get; } = isMeasured;
 
     /// <summary>What stages may take, bytes.</summary>
     public long MemoryLimit { get; } = memoryLimit;

@@ -10,15 +10,19 @@ namespace Distributed.Worker;
 /// <summary>The devices a worker offers, as its options name them.</summary>
 public sealed class DeviceInventory
 {
-    // The table of device kinds: how one is opened, by what stands before the colon in its name.
-    private static readonly Dictionary<string, Func<string, WorkerOptions, Device>> Kinds = new()
+    // The table of device kinds: how one is opened, by its name or what stands before the colon in it.
+    private static readonly Dictionary<string, (bool IsNumbered, Func<string, WorkerOptions, Device> Open)> Kinds = new()
     {
-        ["cpu"] = OpenCpu,
+        ["cpu"] = (false, OpenCpu),
+        ["cuda"] = (true, OpenGpu),
+        ["opencl"] = (true, OpenGpu),
+        [GpuDevices.CpuName] = (false, OpenGpu),
     };
 
     private readonly Dictionary<string, Device> _devices = [];
+    private readonly List<string> _missing = [];
 
-    /// <summary>Opens the devices.</summary>
+    /// <summary>Opens the devices; those whose kind the machine cannot have are left out when there are others.</summary>
     /// <exception cref="InvalidInputException">An option names a device that is not there; all such errors at once.</exception>
     public DeviceInventory(WorkerOptions options)
     {
@@ -27,13 +31,17 @@ public sealed class DeviceInventory
             errors.Add(new InputError("--devices", "", $"must name at least one of {string.Join(", ", Kinds.Keys)}"));
         foreach (var name in options.Devices)
         {
+            var kind = name.Split(':')[0];
             if (_devices.ContainsKey(name))
                 errors.Add(new InputError("--devices", name, "is named twice"));
-            else if (!Kinds.TryGetValue(name.Split(':')[0], out var open) || (name.Contains(':') && name.StartsWith("cpu", StringComparison.Ordinal)))
-                errors.Add(new InputError("--devices", name, $"must be {string.Join(" or ", Kinds.Keys)} in this version{Cards()}"));
+            else if (!Kinds.TryGetValue(kind, out var row) || name.Contains(':') != row.IsNumbered)
+                errors.Add(new InputError("--devices", name, $"must be one of {Names}"));
             else
-                _devices[name] = open(name, options);
+                Add(name, kind, row.Open, options, errors);
         }
+
+        if (_devices.Count == 0 && errors.Count == 0)
+            errors.AddRange(Missing.Select(reason => new InputError("--devices", string.Join(",", options.Devices), reason)));
 
         foreach (var (name, bytes) in options.Memory)
         {
@@ -47,6 +55,9 @@ public sealed class DeviceInventory
             throw new InvalidInputException(errors);
     }
 
+    /// <summary>Why devices that were asked for are left out, each with a reason: their kind's driver or library is not there.</summary>
+    public IReadOnlyList<string> Missing => _missing;
+
     /// <summary>All devices, in the order configured.</summary>
     public IReadOnlyCollection<Device> All => _devices.Values;
 
@@ -58,12 +69,26 @@ public sealed class DeviceInventory
             : throw new StageFailureException(
                 FailureCode.UnknownDevice, $"there is no device {name} here, only {string.Join(", ", _devices.Keys)}", worker, stage);
 
-    private static string Cards()
+    private static string Names => string.Join(", ", Kinds.Select(kind => kind.Value.IsNumbered ? $"{kind.Key}:N" : kind.Key));
+
+    // A machine without the driver of a kind goes on with its other devices; a number that a kind does not have is a mistake.
+    private void Add(
+        string name, string kind, Func<string, WorkerOptions, Device> open, WorkerOptions options, List<InputError> errors)
     {
-        var cards = GpuDevices.Find();
-        return cards.Count == 0
-            ? "; no graphics card is found here"
-            : $"; found here but not used yet: {string.Join(", ", cards.Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})"))}";
+        if (GpuDevices.WhyMissing(kind) is { } reason)
+        {
+            _missing.Add($"{name} is left out: {reason}");
+            return;
+        }
+
+        try
+        {
+            _devices[name] = open(name, options);
+        }
+        catch (InvalidInputException error)
+        {
+            errors.AddRange(error.Errors.Select(wrong => wrong with { Key = "--devices" }));
+        }
     }
 
     private static Device OpenCpu(string name, WorkerOptions options) => new(
@@ -73,6 +98,20 @@ public sealed class DeviceInventory
         options.Threads,
         () => new CpuBackend(options.Threads),
         $"{Processor.Instructions} {CodeOf(typeof(Backend))} {CodeOf(typeof(CpuBackend))} {CodeOf(typeof(Stage))} {CodeOf(typeof(DeviceInventory))}");
+
+    private static Device OpenGpu(string name, WorkerOptions options)
+    {
+        var card = GpuDevices.Open(name);
+        var free = card.FreeMemory ?? (card.MemoryBytes > 0 ? card.MemoryBytes : HostMachine.AvailableMemory());
+        return new Device(
+            name,
+            card.Hardware,
+            options.Memory.TryGetValue(name, out var limit) ? limit : HostMachine.UsableOf(free),
+            threads: 0,
+            () => new GpuBackend(card),
+            $"{CodeOf(typeof(Backend))} {CodeOf(typeof(GpuBackend))} {CodeOf(typeof(Stage))} {CodeOf(typeof(DeviceInventory))}",
+            isMeasured: name != GpuDevices.CpuName);
+    }
 
     // Each build has an id of its own, the same for the same code.
     private static Guid CodeOf(Type type) => type.Module.ModuleVersionId;

@@ -35,11 +35,10 @@ public static class HostMachine
     /// What stages may take unless told otherwise, bytes: what is free, less a reserve for the program itself and for the system, a
     /// tenth of it but at most <see cref="LargestReserve"/>.
     /// </summary>
-    public static long UsableMemory()
-    {
-        var free = AvailableMemory();
-        return free - Math.Min(free / 10, LargestReserve);
-    }
+    public static long UsableMemory() => UsableOf(AvailableMemory());
+
+    /// <summary>What stages may take of so much free memory: all but the reserve.</summary>
+    public static long UsableOf(long free) => free - Math.Min(free / 10, LargestReserve);
 
     /// <summary>What this process holds.</summary>
     public static ProcessMemory MemoryOfThisProcess()

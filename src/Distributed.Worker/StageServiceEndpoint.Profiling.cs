@@ -25,7 +25,7 @@ public sealed partial class StageServiceEndpoint
         var reply = new WorkerProfile();
         try
         {
-            foreach (var device in devices.All)
+            foreach (var device in devices.All.Where(device => device.IsMeasured))
             {
                 reply.Devices.Add(await profiles.GetAsync(
                     device, [.. types.OfType<QuantType>()], [.. kvTypes.OfType<KvType>()], request.Again, ending.Token));

@@ -29,6 +29,8 @@ public static partial class WorkerHost
     public static async Task RunAsync(WorkerOptions options, Action<NodeAddress> listening, CancellationToken cancellation)
     {
         var devices = new DeviceInventory(options);
+        foreach (var reason in devices.Missing)
+            await Console.Error.WriteLineAsync(reason);
         using var profiles = new DeviceProfiles(options.Data, options.Name);
         if (options.Listen.SocketPath is { } path)
             RemoveStaleSocket(path);

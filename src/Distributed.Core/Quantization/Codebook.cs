@@ -46,6 +46,9 @@ internal sealed class Codebook
     /// <summary>2048 vectors of 8.</summary>
     public static Codebook IQ1 { get; } = new(8, [-1, 0, 1], CodebookData.IQ1);
 
+    /// <summary>All vectors, one after the other.</summary>
+    public ReadOnlySpan<sbyte> Values => _values;
+
     /// <summary>Eight signs from seven bits: the last makes the number of minus signs even.</summary>
     public static int EvenSigns(int bits) => bits | ((BitOperations.PopCount((uint)bits) & 1) << 7);
 

@@ -49,7 +49,13 @@ internal static class AttentionProbe
             batch.Slices.Clear();
             batch.Slices.Add(new BatchSlice(0, keys - 1, tokens, 0, table));
             batch.Set(new int[tokens], []);
-            return Timed.Seconds(() => backend.Attention(kv, 0, batch, Shape, null, queries, output), cancellation);
+            return Timed.Seconds(
+                () =>
+                {
+                    backend.Attention(kv, 0, batch, Shape, null, queries, output);
+                    backend.Wait();
+                },
+                cancellation);
         }
     }
 }

@@ -34,7 +34,7 @@ public sealed class DeviceProfiles(string data, string worker) : IDisposable
     public async Task<IReadOnlyList<DeviceProfile>> MeasureAsync(DeviceInventory devices, bool again, CancellationToken cancellation)
     {
         var profiles = new List<DeviceProfile>();
-        foreach (var device in devices.All)
+        foreach (var device in devices.All.Where(device => device.IsMeasured))
             profiles.Add(await GetAsync(device, UsualTypes, [KvType.F16], again, cancellation));
         return profiles;
     }

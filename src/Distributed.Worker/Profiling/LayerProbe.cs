@@ -100,6 +100,7 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
             {
                 backend.Normalize(a, tokens, Width, norm, b);
                 backend.Activate(Activation.Silu, b, a, tokens);
+                backend.Wait();
             },
             cancellation);
         // A norm touches a value twice, an activation three times.

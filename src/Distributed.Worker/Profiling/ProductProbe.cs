@@ -146,9 +146,12 @@ internal sealed unsafe class ProductProbe : IDisposable
             {
                 foreach (var pair in pairs)
                     _backend.NormMatMul(input, tokens, null, pair, _outputs);
+                _backend.Wait();
             },
             _cancellation,
             Budget);
+        foreach (var weight in pairs.SelectMany(pair => pair))
+            _backend.Unload(weight);
         return seconds * bytes / read;
 
         Weight Matrix(long at, long rows) => _backend.Load(new Tensor("probe", type, [columns, rows], _data + at, this));

@@ -1,8 +1,9 @@
 using Distributed.Core;
 using Distributed.Cpu;
+using Distributed.Engine;
 using Distributed.Engine.KvCache;
 
-namespace Distributed.Engine.Tests;
+namespace Distributed.Testing;
 
 /// <summary>The stages of a whole model in this process, run one after the other as a pipeline would.</summary>
 public sealed class StageRunner : IDisposable
@@ -10,7 +11,7 @@ public sealed class StageRunner : IDisposable
     private const int MaxBatchTokens = 64;
 
     private readonly ModelFile _model;
-    private readonly List<CpuBackend> _backends = [];
+    private readonly List<Backend> _backends = [];
     private readonly List<Stage> _stages = [];
 
     /// <param name="path">The model.</param>
@@ -20,15 +21,24 @@ public sealed class StageRunner : IDisposable
     /// <param name="instructions">What the kernels may use.</param>
     public StageRunner(
         string path, int stages = 1, int threads = 1, KvType kvType = KvType.F32, InstructionSets instructions = InstructionSets.All)
+        : this(path, kvType, [.. Enumerable.Range(0, stages).Select(_ => new CpuBackend(threads, instructions))])
+    {
+    }
+
+    /// <param name="path">The model.</param>
+    /// <param name="kvType">The format of the KV cache.</param>
+    /// <param name="backends">A stage each, which share the layers; disposed of with the runner.</param>
+    public StageRunner(string path, KvType kvType, IReadOnlyList<Backend> backends)
     {
         _model = ModelFile.Open(path);
         var layers = _model.Config.NumLayers;
-        for (var i = 0; i < stages; i++)
+        for (var i = 0; i < backends.Count; i++)
         {
             var spec = new StageSpec(
-                layers * i / stages, layers * (i + 1) / stages, i == 0, i == stages - 1, MaxBatchTokens, kvType, KvBlocks: 16);
-            _backends.Add(new CpuBackend(threads, instructions));
-            _stages.Add(Stage.Load(_model, _backends[^1], spec));
+                layers * i / backends.Count, layers * (i + 1) / backends.Count, i == 0, i == backends.Count - 1, MaxBatchTokens, kvType,
+                KvBlocks: 16);
+            _backends.Add(backends[i]);
+            _stages.Add(Stage.Load(_model, backends[i], spec));
         }
     }
 

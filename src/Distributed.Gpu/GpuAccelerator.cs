@@ -1,0 +1,63 @@
+using Distributed.Core.Quantization;
+using Distributed.Gpu.Formats;
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+
+namespace Distributed.Gpu;
+
+/// <summary>A device that is open: its kernels, compiled when they are first used, and the formats' tables. Shared by its backends.</summary>
+public sealed class GpuAccelerator
+{
+    // More threads than these in a group share nothing that would be worth their waiting for each other.
+    private const int MaxGroupThreads = 128;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<QuantType, FormatKernels> _formats = [];
+    private readonly MemoryBuffer1D<sbyte, Stride1D.Dense> _tables;
+
+    internal GpuAccelerator(string name, Accelerator accelerator)
+    {
+        (Name, Accelerator) = (name, accelerator);
+        GroupThreads = Math.Min(MaxGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize * accelerator.WarpSize;
+        Kernels = new GpuKernels(accelerator);
+        _tables = accelerator.Allocate1D(DeviceTables.Create());
+    }
+
+    /// <summary>The name it is configured by.</summary>
+    public string Name { get; }
+
+    /// <summary>The card's own name, and its compute capability where it has one.</summary>
+    public string Hardware => Accelerator is CudaAccelerator { Architecture: var architecture }
+        ? $"{Accelerator.Name} (compute capability {architecture.Major}.{architecture.Minor})"
+        : Accelerator.Name;
+
+    /// <summary>All of its memory, bytes; 0 where it is the machine's.</summary>
+    public long MemoryBytes => Accelerator.AcceleratorType == AcceleratorType.CPU ? 0 : Accelerator.MemorySize;
+
+    /// <summary>Bytes of its memory that nobody has taken; null where it is the machine's.</summary>
+    public long? FreeMemory => Accelerator is CudaAccelerator cuda ? cuda.GetFreeMemory() : null;
+
+    /// <summary>ILGPU's own.</summary>
+    internal Accelerator Accelerator { get; }
+
+    /// <summary>Threads of a group whose threads work together: whole warps.</summary>
+    internal int GroupThreads { get; }
+
+    /// <summary>The kernels that know no format of weights.</summary>
+    internal GpuKernels Kernels { get; }
+
+    /// <summary>The formats' tables.</summary>
+    internal ArrayView<sbyte> Tables => _tables.View;
+
+    /// <summary>The kernels for a format; null when there are none.</summary>
+    internal FormatKernels? Find(QuantType type)
+    {
+        lock (_gate)
+        {
+            if (!_formats.TryGetValue(type, out var kernels) && FormatKernels.Create(type, Accelerator) is { } created)
+                _formats.Add(type, kernels = created);
+            return kernels;
+        }
+    }
+}

@@ -1,0 +1,249 @@
+using Distributed.Core;
+using Distributed.Gpu.Kernels;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace Distributed.Gpu;
+
+/// <summary>
+/// Runs operations on a graphics card. Weights lie in its memory in the bytes of their file and are unpacked where they are multiplied.
+/// Everything is enqueued on one stream; the host waits when it downloads, once a step. A token's results do not depend on its batch.
+/// </summary>
+public sealed partial class GpuBackend : Backend
+{
+    private readonly GpuAccelerator _device;
+    private readonly AcceleratorStream _stream;
+    private readonly HostTransfers _transfers;
+    private readonly GpuMemory _memory;
+    private readonly GpuKernels _kernels;
+    private readonly DeviceInts _tokens;
+    private readonly DeviceInts _gathered;
+    private ArrayView<byte> _scratch;
+    private IDisposable? _scratchApart;
+
+    /// <param name="device">The device, from <see cref="GpuDevices.Open"/>.</param>
+    public GpuBackend(GpuAccelerator device)
+    {
+        _device = device;
+        _kernels = device.Kernels;
+        _stream = device.Accelerator.CreateStream();
+        _transfers = new HostTransfers(device.Accelerator, _stream);
+        _memory = new GpuMemory(device);
+        _tokens = new DeviceInts(device.Accelerator, _transfers);
+        _gathered = new DeviceInts(device.Accelerator, _transfers);
+        _steps = new DeviceInts(device.Accelerator, _transfers);
+        _tables = new DeviceInts(device.Accelerator, _transfers);
+    }
+
+    /// <inheritdoc/>
+    public override string Device => _device.Name;
+
+    /// <inheritdoc/>
+    public override long ScratchBytes => _scratch.Length;
+
+    /// <summary>How often the host has waited for the device.</summary>
+    public long Waits => _transfers.Waits;
+
+    /// <summary>Pieces of memory that were asked of the device, and are held.</summary>
+    public int DeviceAllocations => _memory.Allocations;
+
+    /// <summary>Bytes allocated on the device.</summary>
+    public long DeviceBytes => _memory.Bytes;
+
+    /// <inheritdoc/>
+    public override void Prepare(StageMemory forecast, int pieces) => _memory.Prepare(forecast.Total, pieces);
+
+    /// <inheritdoc/>
+    public override void Wait() => _transfers.Wait();
+
+    /// <inheritdoc/>
+    public override void Unload(Weight weight) => ((GpuWeight)weight).Unload();
+
+    /// <inheritdoc/>
+    public override unsafe Weight Load(Tensor tensor)
+    {
+        var kernels = _device.Find(tensor.Type)
+            ?? throw new InvalidInputException($"type of {tensor.Name}", tensor.Type.Name, $"must be one of {FormatKernels.Names}");
+        var (view, apart) = _memory.Allocate(tensor.Bytes);
+        var at = 0L;
+        foreach (var part in tensor.Parts)
+        {
+            view.SubView(at, part.Bytes).CopyFromCPU(_stream, ref *part.Data, part.Bytes);
+            at += part.Bytes;
+        }
+        return new GpuWeight(tensor, view, apart, kernels);
+    }
+
+    /// <inheritdoc/>
+    public override Activations Allocate(int rows, int columns)
+    {
+        var bytes = (long)rows * columns * sizeof(float);
+        var (view, apart) = _memory.Allocate(bytes);
+        if (bytes > 0)
+            view.MemSetToZero(_stream);
+        return new GpuActivations(rows, columns, view, apart);
+    }
+
+    /// <inheritdoc/>
+    public override void Reserve(int rows, int columns)
+    {
+        _tokens.Reserve(rows);
+        _gathered.Reserve(rows);
+        _steps.Reserve(2 * rows);
+        var bytes = StageBuffers.ScratchBytes(rows, columns);
+        if (bytes <= _scratch.Length)
+            return;
+        _scratchApart?.Dispose();
+        (_scratch, _scratchApart) = _memory.Allocate(bytes);
+    }
+
+    /// <inheritdoc/>
+    public override void Upload(ReadOnlySpan<float> source, Activations target, int rows) =>
+        _transfers.Upload(source[..Values(target, rows)], View(target));
+
+    /// <inheritdoc/>
+    public override void Download(Activations source, int rows, Span<float> target) =>
+        _transfers.Download(View(source), target[..Values(source, rows)]);
+
+    /// <inheritdoc/>
+    public override void Embed(ReadOnlySpan<int> tokens, Weight table, Activations output)
+    {
+        var weight = (GpuWeight)table;
+        weight.Kernels.Embed(
+            _stream, Values(output, tokens.Length), weight.Bytes, _device.Tables, _tokens.Upload(tokens), View(output), output.Columns);
+    }
+
+    /// <inheritdoc/>
+    public override void NormMatMul(
+        Activations input, int rows, Norm? norm, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs)
+    {
+        if (rows == 0)
+            return;
+        var values = View(input);
+        if (norm is not null)
+        {
+            values = Scratch(rows, input.Columns);
+            Normalize(View(input), rows, input.Columns, input.Columns, norm, values);
+        }
+        for (var i = 0; i < weights.Length; i++)
+            Multiply(values, rows, (GpuWeight)weights[i], View(outputs[i]), add: false);
+    }
+
+    /// <inheritdoc/>
+    public override void MatMulAdd(Activations input, int rows, Weight weight, Activations residual)
+    {
+        if (rows > 0)
+            Multiply(View(input), rows, (GpuWeight)weight, View(residual), add: true);
+    }
+
+    /// <inheritdoc/>
+    public override void Normalize(Activations input, int rows, int width, Norm norm, Activations output) =>
+        Normalize(View(input), rows, input.Columns, width, norm, View(output));
+
+    /// <inheritdoc/>
+    public override void AddBias(Activations values, int rows, Weight bias) =>
+        _kernels.AddBias(_stream, Values(values, rows), View(values), Floats(bias), values.Columns);
+
+    /// <inheritdoc/>
+    public override void AddScaled(Activations source, int rows, float scale, Activations target) =>
+        _kernels.AddScaled(_stream, Values(target, rows), View(source), scale, View(target));
+
+    /// <inheritdoc/>
+    public override void Scale(Activations values, int rows, float factor) =>
+        _kernels.Scale(_stream, Values(values, rows), View(values), factor);
+
+    /// <inheritdoc/>
+    public override void SoftCap(Activations values, int rows, float cap) =>
+        _kernels.SoftCap(_stream, Values(values, rows), View(values), cap);
+
+    /// <inheritdoc/>
+    public override void Rope(Activations heads, int rows, int headDim, Activations cos, Activations sin, RopePairs pairs)
+    {
+        var perRow = heads.Columns / headDim;
+        if (pairs == RopePairs.HalvesToNeighbours)
+        {
+            var config = new KernelConfig(rows * perRow, _device.GroupThreads);
+            _kernels.HalvesToNeighbours(_stream, config, View(heads), View(cos), View(sin), heads.Columns, headDim, cos.Columns);
+        }
+        else
+        {
+            _kernels.Rotate(
+                _stream, rows * perRow * cos.Columns, View(heads), View(cos), View(sin), heads.Columns, headDim, cos.Columns, pairs);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Activate(Activation activation, Activations gate, Activations? up, int rows) => _kernels.Activate(
+        _stream, Values(gate, rows), activation, View(gate), up is null ? View(gate) : View(up), up is null ? 0 : 1);
+
+    /// <inheritdoc/>
+    public override void Gather(Activations source, ReadOnlySpan<int> rows, Activations target) => _kernels.Gather(
+        _stream, Values(target, rows.Length), View(source), _gathered.Upload(rows), View(target), target.Columns);
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        _transfers.Wait();
+        _memory.Dispose();
+        foreach (var ints in new[] { _tokens, _gathered, _steps, _tables })
+            ints.Dispose();
+        _transfers.Dispose();
+        _stream.Dispose();
+    }
+
+    private static ArrayView<float> View(Activations activations) => ((GpuActivations)activations).Values;
+
+    private static ArrayView<float> Floats(Weight weight) => ((GpuWeight)weight).Floats;
+
+    /// <summary>Values in the first rows.</summary>
+    private static int Values(Activations activations, int rows)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)rows, (uint)activations.MaxRows);
+        return checked(rows * activations.Columns);
+    }
+
+    private ArrayView<float> Scratch(int rows, int columns)
+    {
+        if (StageBuffers.ScratchBytes(rows, columns) > _scratch.Length)
+            throw new InvalidOperationException($"an input of {rows} × {columns} exceeds the scratch reserved, {_scratch.Length} bytes");
+        return _scratch.Cast<float>();
+    }
+
+    private void Normalize(ArrayView<float> input, int rows, int columns, int width, Norm norm, ArrayView<float> output)
+    {
+        var runs = columns / width;
+        var config = new KernelConfig(rows * runs, _device.GroupThreads);
+        var weight = Floats(norm.Weight);
+        if (norm.IsCentred)
+        {
+            var bias = norm.Bias is null ? weight : Floats(norm.Bias);
+            _kernels.LayerNorm(_stream, config, input, weight, bias, norm.Bias is null ? 0 : 1, output, width, runs, norm.Eps);
+        }
+        else
+        {
+            _kernels.RmsNorm(_stream, config, input, weight, output, width, runs, norm.Eps);
+        }
+    }
+
+    private void Multiply(ArrayView<float> input, int tokens, GpuWeight weight, ArrayView<float> output, bool add)
+    {
+        var shape = new MatVecShape(weight.Rows, weight.Columns, tokens, InputDivisor: 1, add ? 1 : 0);
+        if (tokens == 1)
+        {
+            var none = _tokens.View.SubView(0, 0);
+            weight.Kernels.One(_stream, RowGroups(weight.Rows, 1), weight.Bytes, _device.Tables, input, none, output, shape);
+        }
+        else
+        {
+            var tiles = (tokens + MatVecKernels.TileTokens - 1) / MatVecKernels.TileTokens;
+            weight.Kernels.Four(_stream, RowGroups(weight.Rows, tiles), weight.Bytes, _device.Tables, input, output, shape);
+        }
+    }
+
+    /// <summary>Groups in which each warp has a row, for each of some tokens or tiles of tokens.</summary>
+    private KernelConfig RowGroups(int rows, int times)
+    {
+        var warps = _device.GroupThreads / _device.Accelerator.WarpSize;
+        return new KernelConfig(checked((rows + warps - 1) / warps * times), _device.GroupThreads);
+    }
+}

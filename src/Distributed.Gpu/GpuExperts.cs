@@ -1,0 +1,57 @@
+using Distributed.Core;
+using Distributed.Gpu.Kernels;
+
+namespace Distributed.Gpu;
+
+/// <summary>The operations of experts. Choices stay on the device, so that the host need not wait for them.</summary>
+public sealed partial class GpuBackend
+{
+    /// <inheritdoc/>
+    public override ExpertChoices AllocateChoices(int tokens, int experts, int perToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(perToken, experts);
+        var bytes = (long)tokens * perToken * sizeof(int);
+        return new GpuExpertChoices(experts, perToken, _memory.Allocate(bytes).View, _memory.Allocate(bytes).View);
+    }
+
+    /// <inheritdoc/>
+    public override void ChooseExperts(Activations scores, int rows, bool overChosen, ExpertChoices choices)
+    {
+        var chosen = (GpuExpertChoices)choices;
+        chosen.Count = rows * choices.PerToken;
+        _kernels.ChooseExperts(
+            _stream, rows, View(scores), chosen.Chosen, chosen.Weights, choices.Experts, choices.PerToken, overChosen ? 1 : 0);
+    }
+
+    /// <inheritdoc/>
+    public override void ExpertMatMul(
+        Activations input, bool perChoice, ExpertChoices choices, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs)
+    {
+        var chosen = (GpuExpertChoices)choices;
+        for (var i = 0; i < weights.Length; i++)
+        {
+            var weight = (GpuWeight)weights[i];
+            var rows = weight.Rows / choices.Experts;
+            var shape = new MatVecShape(rows, weight.Columns, chosen.Count, perChoice ? 1 : choices.PerToken, Add: 0);
+            weight.Kernels.One(
+                _stream, RowGroups(rows, chosen.Count), weight.Bytes, _device.Tables, View(input), chosen.Chosen, View(outputs[i]), shape);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void AddExpertBias(Activations values, ExpertChoices choices, Weight bias)
+    {
+        var chosen = (GpuExpertChoices)choices;
+        _kernels.AddExpertBias(
+            _stream, Values(values, chosen.Count), View(values), chosen.Chosen, Floats(bias), values.Columns);
+    }
+
+    /// <inheritdoc/>
+    public override void AddExperts(Activations values, ExpertChoices choices, Activations residual)
+    {
+        var chosen = (GpuExpertChoices)choices;
+        _kernels.AddExperts(
+            _stream, Values(residual, chosen.Count / choices.PerToken), View(values), chosen.Weights, View(residual), residual.Columns,
+            choices.PerToken);
+    }
+}

@@ -1,0 +1,135 @@
+using Distributed.Core;
+using Distributed.Gpu.Formats;
+using Distributed.Gpu.Kernels;
+using ILGPU;
+using ILGPU.Runtime;
+using Bytes = ILGPU.ArrayView<byte>;
+using Floats = ILGPU.ArrayView<float>;
+using Ints = ILGPU.ArrayView<int>;
+
+namespace Distributed.Gpu;
+
+/// <summary>The kernels of one device that know no format of weights, each compiled when it is first used.</summary>
+internal sealed class GpuKernels(Accelerator accelerator)
+{
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Floats, int>> _addBias =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Floats, int>(ElementwiseKernels.AddBias));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, float, Floats>> _addScaled =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, float, Floats>(ElementwiseKernels.AddScaled));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, float>> _scale =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, float>(ElementwiseKernels.Scale));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, float>> _softCap =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, float>(ElementwiseKernels.SoftCap));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int>> _activate =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Activation, Floats, Floats, int>(ElementwiseKernels.Activate));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int>> _gather =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int>(ElementwiseKernels.Gather));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, int, float>> _rmsNorm =
+        new(() => accelerator.LoadKernel<Floats, Floats, Floats, int, int, float>(NormKernels.RmsNorm));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, Floats, int, int, float>> _layerNorm =
+        new(() => accelerator.LoadKernel<Floats, Floats, Floats, int, Floats, int, int, float>(NormKernels.LayerNorm));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Floats, Floats, int, int, int, RopePairs>> _rotate =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Floats, Floats, int, int, int, RopePairs>(RopeKernels.Rotate));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, int, int>> _halvesToNeighbours =
+        new(() => accelerator.LoadKernel<Floats, Floats, Floats, int, int, int>(RopeKernels.HalvesToNeighbours));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, AttentionOptions>> _mergeParts =
+        new(() => accelerator.LoadKernel<Floats, Floats, Floats, int, AttentionOptions>(AttentionKernels.MergeParts));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int, int, int>> _chooseExperts =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int, int, int>(ExpertKernels.Choose));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int>> _addExpertBias =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int>(ExpertKernels.AddBias));
+
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Floats, Floats, int, int>> _addExperts =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Floats, Floats, int, int>(ExpertKernels.Add));
+
+    private readonly KvKernels[] _kv =
+    [
+        KvKernels.Load<KvF16>(accelerator), KvKernels.Load<KvF32>(accelerator), KvKernels.Load<KvQ8_0>(accelerator),
+    ];
+
+    /// <inheritdoc cref="ElementwiseKernels.AddBias"/>
+    public Action<AcceleratorStream, Index1D, Floats, Floats, int> AddBias => _addBias.Value;
+
+    /// <inheritdoc cref="ElementwiseKernels.AddScaled"/>
+    public Action<AcceleratorStream, Index1D, Floats, float, Floats> AddScaled => _addScaled.Value;
+
+    /// <inheritdoc cref="ElementwiseKernels.Scale"/>
+    public Action<AcceleratorStream, Index1D, Floats, float> Scale => _scale.Value;
+
+    /// <inheritdoc cref="ElementwiseKernels.SoftCap"/>
+    public Action<AcceleratorStream, Index1D, Floats, float> SoftCap => _softCap.Value;
+
+    /// <inheritdoc cref="ElementwiseKernels.Activate"/>
+    public Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int> Activate => _activate.Value;
+
+    /// <inheritdoc cref="ElementwiseKernels.Gather"/>
+    public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int> Gather => _gather.Value;
+
+    /// <inheritdoc cref="NormKernels.RmsNorm"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, int, float> RmsNorm => _rmsNorm.Value;
+
+    /// <inheritdoc cref="NormKernels.LayerNorm"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, Floats, int, int, float> LayerNorm => _layerNorm.Value;
+
+    /// <inheritdoc cref="RopeKernels.Rotate"/>
+    public Action<AcceleratorStream, Index1D, Floats, Floats, Floats, int, int, int, RopePairs> Rotate => _rotate.Value;
+
+    /// <inheritdoc cref="RopeKernels.HalvesToNeighbours"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, int, int> HalvesToNeighbours => _halvesToNeighbours.Value;
+
+    /// <inheritdoc cref="AttentionKernels.MergeParts"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, int, AttentionOptions> MergeParts => _mergeParts.Value;
+
+    /// <inheritdoc cref="ExpertKernels.Choose"/>
+    public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int, int, int> ChooseExperts => _chooseExperts.Value;
+
+    /// <inheritdoc cref="ExpertKernels.AddBias"/>
+    public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int> AddExpertBias => _addExpertBias.Value;
+
+    /// <inheritdoc cref="ExpertKernels.Add"/>
+    public Action<AcceleratorStream, Index1D, Floats, Floats, Floats, int, int> AddExperts => _addExperts.Value;
+
+    /// <summary>The kernels of a format of the KV cache.</summary>
+    public KvKernels Kv(KvType type) => _kv[(int)type];
+}
+
+/// <summary>The kernels for one format of the KV cache on one device.</summary>
+internal sealed class KvKernels
+{
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>> _store;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> _attend;
+
+    private KvKernels(
+        Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>> store,
+        Func<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> attend,
+        int runLength) =>
+        (_store, _attend, RunLength) = (new(store), new(attend), runLength);
+
+    /// <inheritdoc cref="AttentionKernels.Store{TKv}"/>
+    public Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer> Store => _store.Value;
+
+    /// <inheritdoc cref="AttentionKernels.Attend{TKv}"/>
+    public Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions> Attend => _attend.Value;
+
+    /// <inheritdoc cref="IKvFormat.RunLength"/>
+    public int RunLength { get; }
+
+    /// <summary>The kernels for a format.</summary>
+    public static KvKernels Load<TKv>(Accelerator accelerator)
+        where TKv : unmanaged, IKvFormat => new(
+            () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>(AttentionKernels.Store<TKv>),
+            () => accelerator.LoadKernel<Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>(AttentionKernels.Attend<TKv>),
+            default(TKv).RunLength);
+}

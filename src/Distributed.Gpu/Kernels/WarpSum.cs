@@ -1,0 +1,36 @@
+using ILGPU;
+
+namespace Distributed.Gpu.Kernels;
+
+/// <summary>Sums over the threads of a warp or a group, in an order that depends on their number alone.</summary>
+public static class WarpSum
+{
+    /// <summary>The most warps in a group that adds up.</summary>
+    public const int MaxWarps = 32;
+
+    /// <summary>The sum over a warp, in all its threads. All of them must be here.</summary>
+    public static float OfWarp(float value)
+    {
+        for (var distance = Warp.WarpSize >> 1; distance > 0; distance >>= 1)
+            value += Warp.ShuffleXor(value, distance);
+        return value;
+    }
+
+    /// <summary>The sum over a group of whole warps, in all its threads; shared memory is free again behind it.</summary>
+    /// <param name="value">The thread's part.</param>
+    /// <param name="shared">Shared memory for <see cref="MaxWarps"/> values.</param>
+    public static float OfGroup(float value, ArrayView<float> shared)
+    {
+        value = OfWarp(value);
+        if (Group.DimX <= Warp.WarpSize)
+            return value;
+        if (Warp.LaneIdx == 0)
+            shared[Warp.WarpIdx] = value;
+        Group.Barrier();
+        value = 0;
+        for (var warp = 0; warp < Group.DimX / Warp.WarpSize; warp++)
+            value += shared[warp];
+        Group.Barrier();
+        return value;
+    }
+}
