@@ -46,7 +46,10 @@ internal sealed class RunCommand : Command
         await using var coordinator = await LoadingBars.ShowAsync(
             _terminal, progress => CoordinatorHost.StartAsync(target.Config, progress, cancellation));
         PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
-        coordinator.Pipeline.Recorder = trace?.Recorder;
+        RecoveryLines.Print(_terminal, coordinator);
+        // A trace ends with its stages: what others do after a failure is not in it.
+        var traced = coordinator.Pipeline;
+        traced.Recorder = trace?.Recorder;
 
         var conversation = new Conversation(_terminal, coordinator)
         {
@@ -67,7 +70,7 @@ internal sealed class RunCommand : Command
         {
             // What an interrupted or failed answer has left is what one wants to look at.
             if (trace is not null)
-                await trace.WriteAsync(coordinator, _terminal);
+                await trace.WriteAsync(traced, coordinator.Model.Config, _terminal);
         }
 
         return ExitCode.Done;

@@ -31,6 +31,7 @@ internal sealed class ServeCommand : Command
             (url, coordinator) =>
             {
                 PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+                RecoveryLines.Print(_terminal, coordinator);
                 _terminal.Error.WriteLine($"{coordinator.Model.Config.Name} is served on {url}");
             },
             cancellation);
