@@ -114,6 +114,18 @@ public sealed class ForwardStream : IAsyncDisposable
             // The peer is gone already, or does not hurry; cancelling below ends it on this side.
         }
 
+        await EndAsync();
+    }
+
+    /// <summary>Breaks the stream off, without waiting for the peer.</summary>
+    public async ValueTask AbortAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            await EndAsync();
+    }
+
+    private async Task EndAsync()
+    {
         await _ending.CancelAsync();
         _clock.Dispose();
         _call.Dispose();

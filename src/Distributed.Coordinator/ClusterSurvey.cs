@@ -91,7 +91,8 @@ public sealed record ClusterSurvey(
         }
     }
 
-    private static async Task<WorkerAnswer> AskAsync(
+    /// <summary>What one worker says of itself now.</summary>
+    internal static async Task<WorkerAnswer> AskAsync(
         WorkerConfig worker, ClusterConfig config, CancellationToken cancellation)
     {
         using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));

@@ -1,6 +1,7 @@
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Recovery;
 using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Sessions;
 using Distributed.Core;
@@ -23,6 +24,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private readonly LocalSilo _silo;
     private readonly SessionRecorder _recorder;
     private readonly WorkerHealth _health;
+    private volatile Pipeline _pipeline;
     private int _disposed;
 
     private CoordinatorHost(
@@ -32,11 +34,12 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Config = config;
         Model = model;
         Tokenizer = tokenizer;
-        Pipeline = pipeline;
+        _pipeline = pipeline;
         _silo = silo;
         _health = new WorkerHealth(config);
         _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
-        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed);
+        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed, recovers: true);
+        Recovery = new PipelineRecovery(pipeline, model, config, survey, Scheduler, BeginEpochAsync, AdoptAsync);
     }
 
     /// <summary>The cluster.</summary>
@@ -51,8 +54,22 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <summary>The workers and their links as they were when the placement was planned.</summary>
     public ClusterSurvey Survey { get; }
 
-    /// <summary>The stages at work.</summary>
-    public Pipeline Pipeline { get; }
+    /// <summary>The stages at work; others after a failure, and failed ones until there are others.</summary>
+    public Pipeline Pipeline => _pipeline;
+
+    /// <summary>What puts other stages in the place of failed ones.</summary>
+    public PipelineRecovery Recovery { get; }
+
+    /// <summary><c>ready</c>; <c>recovering</c> while requests wait for another pipeline; <c>failed</c> while they are refused.</summary>
+    public (string State, string? Reason) Condition
+    {
+        get
+        {
+            var failed = _pipeline.Failed;
+            return !failed.IsCompleted ? ("ready", null)
+                : Recovery.Missing is { } missing ? ("failed", missing) : ("recovering", failed.Result.Message);
+        }
+    }
 
     /// <summary>Which stage has which layers.</summary>
     public Placement Placement => Pipeline.Placement;
@@ -151,11 +168,23 @@ public sealed class CoordinatorHost : IAsyncDisposable
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
             return;
+        await Recovery.DisposeAsync();
         await Scheduler.DisposeAsync();
         await Pipeline.DisposeAsync();
         await _recorder.DisposeAsync();
         await _silo.DisposeAsync();
         Model.Dispose();
+    }
+
+    private async Task<long> BeginEpochAsync(CancellationToken cancellation) =>
+        await _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey).BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+
+    private async Task AdoptAsync(Pipeline pipeline, CancellationToken cancellation)
+    {
+        var grain = _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
+        await grain.PlaceAsync(RecordOf(pipeline, Model)).WaitAsync(GrainTimeout, cancellation);
+        _recorder.MoveTo(LayoutOf(pipeline, Model.Config));
+        _pipeline = pipeline;
     }
 
     private static async Task StopAsync(Task<LocalSilo> starting)

@@ -35,6 +35,9 @@ public sealed class Pipeline : IAsyncDisposable
     private readonly Channel<Order> _orders = Channel.CreateBounded<Order>(
         new BoundedChannelOptions(QueueLength) { SingleReader = true, AllowSynchronousContinuations = true });
 
+    private readonly ConcurrentDictionary<string, PeerPulse> _pulses = new();
+    private readonly TimeSpan _failureTimeout;
+    private readonly Func<string, LinkShape?> _linkOf;
     private readonly TaskCompletionSource<Failure> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _tasks = [];
@@ -42,12 +45,14 @@ public sealed class Pipeline : IAsyncDisposable
     private readonly LinkShape? _firstLink;
     private ForwardStream? _forward;
     private PeerClock? _returnClock;
+    private int _ended;
 
     private Pipeline(Placement placement, long epoch, ClusterConfig config)
     {
         Placement = placement;
         Epoch = epoch;
         _connectTimeout = config.ConnectTimeout;
+        (_failureTimeout, _linkOf) = (config.FailureTimeout, config.LinkOf);
         _firstLink = config.LinkOf(placement.Stages[0].Worker);
         _workers = new WorkerConnections(placement, config);
         Name = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
@@ -89,24 +94,62 @@ public sealed class Pipeline : IAsyncDisposable
     /// <param name="progress">Told now and then how far each stage is; null for nobody.</param>
     /// <param name="cancellation">Gives up; what was loaded is unloaded.</param>
     /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
-    public static async Task<Pipeline> StartAsync(
+    public static Task<Pipeline> StartAsync(
         ModelFile model,
         ClusterConfig config,
         Placement placement,
         long epoch,
         IProgress<LoadingProgress>? progress,
+        CancellationToken cancellation) =>
+        StartAsync(model, config, placement, epoch, progress, watchWhileLoading: false, cancellation);
+
+    /// <summary>The same, and says how long a worker that falls silent while it loads is waited for.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="config">The cluster.</param>
+    /// <param name="placement">Where each stage goes.</param>
+    /// <param name="epoch">The number of the placement.</param>
+    /// <param name="progress">Told how far each stage is; null for nobody.</param>
+    /// <param name="watchWhileLoading">
+    /// No longer than at work, because others can take its place; else as long as connections hold, and weights that were being sent go
+    /// on from where they stopped when it comes back.
+    /// </param>
+    /// <param name="cancellation">Gives up.</param>
+    internal static async Task<Pipeline> StartAsync(
+        ModelFile model,
+        ClusterConfig config,
+        Placement placement,
+        long epoch,
+        IProgress<LoadingProgress>? progress,
+        bool watchWhileLoading,
         CancellationToken cancellation)
     {
         var pipeline = new Pipeline(placement, epoch, config);
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         try
         {
-            pipeline.Memory = await pipeline.LoadAsync(model, config, progress, cancellation);
-            await pipeline.ConnectAsync(model, cancellation);
+            if (watchWhileLoading)
+            {
+                pipeline.WatchPulses();
+                _ = pipeline.Failed.ContinueWith(_ => ending.CancelAsync(), ending.Token, TaskContinuationOptions.None, TaskScheduler.Default);
+            }
+
+            pipeline.Memory = await pipeline.LoadAsync(model, config, progress, ending.Token);
+            await pipeline.ConnectAsync(model, ending.Token);
+            if (!watchWhileLoading)
+                pipeline.WatchPulses();
             return pipeline;
         }
-        catch
+        catch when (!watchWhileLoading)
         {
             await pipeline.DisposeAsync();
+            throw;
+        }
+        catch (Exception error)
+        {
+            var lost = pipeline.Failed.IsCompleted ? await pipeline.Failed : (error as StageFailureException)?.Failure;
+            await pipeline.RetireAsync(lost?.Worker, config.FailureTimeout);
+            if (lost is not null && !cancellation.IsCancellationRequested)
+                throw new StageFailureException(lost, error);
             throw;
         }
     }
@@ -178,14 +221,29 @@ public sealed class Pipeline : IAsyncDisposable
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
     public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(Name, cancellation);
 
+    /// <summary>For how long nothing has been heard of a worker; null where none of that name is asked.</summary>
+    internal TimeSpan? SilenceOf(string worker) => _pulses.TryGetValue(worker, out var pulse) ? pulse.Silence : null;
+
     /// <summary>Ends the streams and unloads the stages.</summary>
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync() => EndAsync(polite: true, _workers.UnloadAsync);
+
+    /// <summary>Ends a pipeline that has failed: nobody is waited for longer than it takes to see that he is lost.</summary>
+    /// <param name="lost">The worker that is known not to answer; null where all may.</param>
+    /// <param name="patience">How long to wait for each of the others.</param>
+    internal ValueTask RetireAsync(string? lost, TimeSpan patience) =>
+        EndAsync(polite: false, name => _workers.UnloadAsync(name, lost, patience));
+
+    private async ValueTask EndAsync(bool polite, Func<string, Task> unload)
     {
+        if (Interlocked.Exchange(ref _ended, 1) != 0)
+            return;
         Fail(new Failure { Code = FailureCode.HopLost, Message = "the pipeline has been stopped", Worker = "coordinator", Stage = -1 });
         _orders.Writer.TryComplete();
+        foreach (var pulse in _pulses.Values)
+            await pulse.DisposeAsync();
         if (_forward is not null)
-            await _forward.DisposeAsync();
-        await _workers.UnloadAsync(Name);
+            await (polite ? _forward.DisposeAsync() : _forward.AbortAsync());
+        await unload(Name);
         await _stopping.CancelAsync();
         await Task.WhenAll(_tasks).WaitAsync(CallTimeout).ContinueWith(_ => { }, TaskScheduler.Default);
         _workers.Dispose();
@@ -211,7 +269,8 @@ public sealed class Pipeline : IAsyncDisposable
 
         async Task<StageMemory> LoadAndWatchAsync(StagePlacement stage)
         {
-            var memory = await _workers.LoadAsync(RequestFor(stage, model, config, source), stage, source, progress, refused.Token);
+            var heard = new HeardProgress(this, stage, progress);
+            var memory = await _workers.LoadAsync(RequestFor(stage, model, config, source), stage, source, heard, refused.Token);
             // At once: a worker keeps a stage that nobody watches for a while only.
             await WatchAsync(stage, refused.Token);
             return memory;
@@ -239,7 +298,28 @@ public sealed class Pipeline : IAsyncDisposable
         NextLink = stage.Spec.HasHead ? "" : $"{config.LinkBetween(stage.Worker, Placement.Stages[stage.Index + 1].Worker)}",
         Model = source.Outline,
         NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
+        FailureTimeoutMs = (int)config.FailureTimeout.TotalMilliseconds,
     };
+
+    private void WatchPulses()
+    {
+        foreach (var stage in Placement.Stages.DistinctBy(stage => stage.Worker))
+        {
+            _pulses[stage.Worker] = new PeerPulse(stage.Address, _linkOf(stage.Worker), _failureTimeout, silence => Fail(new Failure
+            {
+                Code = FailureCode.HopLost,
+                Message = $"has not answered for {silence.TotalSeconds:0.0} s",
+                Worker = stage.Worker,
+                Stage = stage.Index,
+            }));
+        }
+    }
+
+    private void Seen(StagePlacement stage)
+    {
+        if (_pulses.TryGetValue(stage.Worker, out var pulse))
+            pulse.Seen();
+    }
 
     private async Task ConnectAsync(ModelFile model, CancellationToken cancellation)
     {
@@ -315,6 +395,7 @@ public sealed class Pipeline : IAsyncDisposable
             using var call = _workers.ClientOf(stage).Watch(request, cancellationToken: _stopping.Token);
             await foreach (var stageEvent in call.ResponseStream.ReadAllAsync(_stopping.Token))
             {
+                Seen(stage);
                 switch (stageEvent.EventCase)
                 {
                     case StageEvent.EventOneofCase.Started:
@@ -424,6 +505,16 @@ public sealed class Pipeline : IAsyncDisposable
     {
         await task;
         return true;
+    }
+
+    // Who reports how far it has loaded is alive.
+    private sealed class HeardProgress(Pipeline pipeline, StagePlacement stage, IProgress<LoadingProgress>? onward) : IProgress<LoadingProgress>
+    {
+        public void Report(LoadingProgress value)
+        {
+            pipeline.Seen(stage);
+            onward?.Report(value);
+        }
     }
 
     private sealed record Order(PendingStep? Pending, Release? Release);

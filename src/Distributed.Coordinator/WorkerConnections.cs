@@ -181,11 +181,16 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     }
 
     /// <summary>Unloads the pipeline's stages on every worker that answers.</summary>
-    public Task UnloadAsync(string pipeline) => Task.WhenAll(OnePerWorker().Select(async stage =>
+    public Task UnloadAsync(string pipeline) => UnloadAsync(pipeline, null, CallTimeout);
+
+    /// <summary>The same, without waiting for one worker, and for the others only so long.</summary>
+    public Task UnloadAsync(string pipeline, string? except, TimeSpan patience) => Task.WhenAll(OnePerWorker().Select(async stage =>
     {
+        if (stage.Worker == except)
+            return;
         try
         {
-            await ClientOf(stage).UnloadAsync(new UnloadRequest { Pipeline = pipeline }, deadline: DateTime.UtcNow + CallTimeout);
+            await ClientOf(stage).UnloadAsync(new UnloadRequest { Pipeline = pipeline }, deadline: DateTime.UtcNow + patience);
         }
         catch (RpcException)
         {

@@ -172,7 +172,8 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
             request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
             StageRequest.WireOf(request)!.Value);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
-        return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink), owned);
+        return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink),
+            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, owned);
 
         StageSpec Reserve(ModelFile model)
         {

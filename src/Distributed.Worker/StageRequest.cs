@@ -39,6 +39,9 @@ public static class StageRequest
         Require(
             request.Stage == request.NumStages - 1 || NodeAddress.TryParse(request.NextAddress) is not null,
             "next_address", request.NextAddress, NodeAddress.Rule);
+        Require(
+            request.FailureTimeoutMs is >= 0 and <= 86400_000,
+            "failure_timeout_ms", request.FailureTimeoutMs, "must lie between 0 and 86400000");
         Require(request.NextLink is "" || LinkShape.TryParse(request.NextLink, out _), "next_link", request.NextLink, LinkShape.Rule);
         if (errors.Count > 0)
             throw new StageFailureException(FailureCode.BadFrame, string.Join("; ", errors), worker, request.Stage);

@@ -26,6 +26,7 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly IReadOnlyList<IDisposable> _owned;
     private readonly NodeAddress? _next;
     private readonly LinkShape? _nextLink;
+    private readonly TimeSpan? _nextTimeout;
     private readonly StepComputation _computation;
     private readonly ThreadInbox<StageOrder> _inbox = new(QueueLength);
     private readonly SemaphoreSlim _unsent = new(QueueLength);
@@ -33,6 +34,7 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly Thread _computing;
     private Task _sending = Task.CompletedTask;
     private ForwardStream? _nextStream;
+    private PeerPulse? _nextPulse;
     private long _lastStep;
     private int _attached;
     private int _disposed;
@@ -42,13 +44,16 @@ public sealed class StageRunner : IAsyncDisposable
     /// <param name="device">The device's name, for reports.</param>
     /// <param name="next">The worker of the stage behind; null on the last stage.</param>
     /// <param name="nextLink">What the connection to it is made to be; null to leave it as it is.</param>
+    /// <param name="nextTimeout">How long that worker may be silent before it counts as lost; null not to ask it.</param>
     /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
-    public StageRunner(StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, IReadOnlyList<IDisposable> owned)
+    public StageRunner(
+        StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, TimeSpan? nextTimeout,
+        IReadOnlyList<IDisposable> owned)
     {
         Identity = identity;
         _stage = stage;
         _next = next;
-        _nextLink = nextLink;
+        (_nextLink, _nextTimeout) = (nextLink, nextTimeout);
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
         _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
@@ -81,6 +86,8 @@ public sealed class StageRunner : IAsyncDisposable
             onward.Sender = Identity.Worker;
             _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink);
             _ = ReportLossAsync(_nextStream);
+            if (_nextTimeout is { } timeout)
+                _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence));
         }
         catch
         {
@@ -92,6 +99,8 @@ public sealed class StageRunner : IAsyncDisposable
     /// <summary>Lets go of the Forward stream, and with it of the stream to the stage behind.</summary>
     public async Task DetachAsync()
     {
+        if (Interlocked.Exchange(ref _nextPulse, null) is { } pulse)
+            await pulse.DisposeAsync();
         if (Interlocked.Exchange(ref _nextStream, null) is { } next)
             await next.DisposeAsync();
         _attached = 0;
@@ -128,6 +137,9 @@ public sealed class StageRunner : IAsyncDisposable
         _inbox.Close();
         await _stopping.CancelAsync();
         Watch.Close();
+        // Whoever unloads a stage that is still fed knows that its neighbours are not to be waited for.
+        if (Interlocked.Exchange(ref _nextStream, null) is { } next)
+            await next.AbortAsync();
         await DetachAsync();
         // A step under way is finished first: its memory must not be freed below it.
         while (!_computing.Join(TimeSpan.Zero))
@@ -215,6 +227,13 @@ public sealed class StageRunner : IAsyncDisposable
                 await next.SendAsync(outcome.Released!);
             }
         }
+    }
+
+    private async Task ReportSilenceAsync(TimeSpan silence)
+    {
+        var failure = new StageFailureException(
+            FailureCode.HopLost, $"has not answered {Identity.Worker} for {silence.TotalSeconds:0.0} s", $"{_next}", Identity.Stage + 1);
+        await Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
     }
 
     private async Task ReportLossAsync(ForwardStream next)

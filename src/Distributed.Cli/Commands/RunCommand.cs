@@ -47,7 +47,10 @@ internal sealed class RunCommand : Command
         await using var coordinator = await LoadingBars.ShowAsync(
             _terminal, progress => CoordinatorHost.StartAsync(target.Config, CommonOptions.LogLevelOf(flags), progress, cancellation));
         PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
-        coordinator.Pipeline.Recorder = trace?.Recorder;
+        RecoveryLines.Print(_terminal, coordinator);
+        // A trace ends with its stages: what others do after a failure is not in it.
+        var traced = coordinator.Pipeline;
+        traced.Recorder = trace?.Recorder;
 
         var conversation = new Conversation(_terminal, coordinator)
         {
@@ -67,20 +70,20 @@ internal sealed class RunCommand : Command
         catch when (trace is not null)
         {
             // What an interrupted or failed answer has left is what one wants to look at; why it failed is what one must be told.
-            await WriteAfterErrorAsync(trace, coordinator);
+            await WriteAfterErrorAsync(trace, traced, coordinator.Model.Config);
             throw;
         }
 
         if (trace is not null)
-            await trace.WriteAsync(coordinator, _terminal);
+            await trace.WriteAsync(traced, coordinator.Model.Config, _terminal);
         return ExitCode.Done;
     }
 
-    private async Task WriteAfterErrorAsync(TraceFile trace, CoordinatorHost coordinator)
+    private async Task WriteAfterErrorAsync(TraceFile trace, Pipeline traced, ModelConfig model)
     {
         try
         {
-            await trace.WriteAsync(coordinator, _terminal);
+            await trace.WriteAsync(traced, model, _terminal);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidInputException)
         {

@@ -36,6 +36,7 @@ internal sealed class ServeCommand : Command
         {
             var (url, coordinator) = ready.Task.Result;
             PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
+            RecoveryLines.Print(_terminal, coordinator);
             _terminal.Error.WriteLine($"{Printable.Line(coordinator.Model.Config.Name)} is served on {url}");
         }
 

@@ -31,19 +31,20 @@ internal sealed class TraceFile : IDisposable
     public StepRecorder Recorder { get; }
 
     /// <summary>Writes what has been recorded so far.</summary>
-    /// <param name="coordinator">What ran; its workers may be lost.</param>
+    /// <param name="pipeline">What ran; its workers may be lost.</param>
+    /// <param name="model">The model's shape.</param>
     /// <param name="terminal">Told of the file.</param>
     /// <exception cref="InvalidInputException">The file that is there cannot be replaced.</exception>
     /// <exception cref="IOException">The disk is full.</exception>
-    public async Task WriteAsync(CoordinatorHost coordinator, Terminal terminal)
+    public async Task WriteAsync(Pipeline pipeline, ModelConfig model, Terminal terminal)
     {
-        var clocks = coordinator.Pipeline.Clocks;
+        var clocks = pipeline.Clocks;
         using (var patience = new CancellationTokenSource(ClockTimeout))
             await Task.WhenAll(clocks.Distinct().Select(clock => clock.CompareAsync(patience.Token)))
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var steps = Recorder.Read(clocks);
         using (var buffer = new BufferedStream(_file.Stream, 1 << 16))
-            new ChromeTrace(coordinator.Placement, coordinator.Model.Config, clocks).Write(buffer, steps, Recorder.Dropped);
+            new ChromeTrace(pipeline.Placement, model, clocks).Write(buffer, steps, Recorder.Dropped);
         _file.Complete();
         terminal.Error.WriteLine($"trace of {steps.Count} steps: {_path}");
         if (Recorder.Dropped > 0)

@@ -45,6 +45,15 @@ public sealed record ClusterConfig
     /// <summary>How long to wait for a worker to answer.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long a worker may be silent before it counts as lost and the pipeline goes on without it.</summary>
+    public TimeSpan FailureTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// How long requests wait while the workers that are left cannot hold the model; then they fail with what is missing, and so do
+    /// those that come, until a worker is back.
+    /// </summary>
+    public TimeSpan RecoveryTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>The workers, in the order in which a split over all of them uses them; at least one.</summary>
     public IReadOnlyList<WorkerConfig> Workers { get; init; } = [];
 

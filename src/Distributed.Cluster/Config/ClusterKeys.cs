@@ -27,6 +27,8 @@ internal static class ClusterKeys
         new("link", (config, value) => config with { Link = Link(value) }),
         new("http", (config, value) => config with { Http = Address(value) }),
         new("connect-timeout", (config, value) => config with { ConnectTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("failure-timeout", (config, value) => config with { FailureTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("recovery-timeout", (config, value) => config with { RecoveryTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("workers", (config, value) => config with
         {
             Workers = value.List("a list of workers, each with a name and an address", ReadWorker, NoWorker),

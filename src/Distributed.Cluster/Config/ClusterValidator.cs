@@ -31,6 +31,9 @@ public static partial class ClusterValidator
         CheckRange("sequences", config.Sequences, 1, 1024);
         CheckRange("plan-for", config.PlanFor, 1, Math.Max(1, config.Sequences));
         CheckRange("max-waiting", config.MaxWaiting, 0, 1 << 20);
+        // Below, a pause of the runtime would pass for a death.
+        if (config.FailureTimeout < TimeSpan.FromMilliseconds(100))
+            errors.Add(config.Error("failure-timeout", $"{config.FailureTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
         if (config.Workers.Count is < 1 or > MaxWorkers)

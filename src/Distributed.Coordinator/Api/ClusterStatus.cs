@@ -1,13 +1,14 @@
 using System.Text.Json.Serialization;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Recovery;
 using Distributed.Core;
 
 namespace Distributed.Coordinator.Api;
 
 /// <summary>What a running coordinator says of itself and its cluster: <c>GET /status</c>. Sizes are bytes, times ms.</summary>
-/// <param name="State"><c>ready</c> or <c>failed</c>.</param>
-/// <param name="Reason">Why it has failed; null while it has not.</param>
+/// <param name="State"><c>ready</c>, <c>recovering</c> or <c>failed</c>.</param>
+/// <param name="Reason">What it recovers from, or what is missing; null while it is ready.</param>
 /// <param name="Model">The model's name.</param>
 /// <param name="Context">The longest sequence, in tokens.</param>
 /// <param name="Sequences">How many may run at once.</param>
@@ -18,20 +19,25 @@ namespace Distributed.Coordinator.Api;
 /// <param name="Stages">The placement.</param>
 /// <param name="Workers">The workers of the cluster.</param>
 /// <param name="Links">The links that were measured.</param>
+/// <param name="Epoch">The number of the placement; it rises with every new one.</param>
+/// <param name="Recoveries">The last times the pipeline failed and went on elsewhere, the latest at the end.</param>
 public sealed record ClusterStatus(
     string State, string? Reason, string Model, int Context, int Sequences, int Running, int Waiting, PlanChoice Choice, double? DecodeMs,
-    IReadOnlyList<StageStatus> Stages, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<LinkStatus> Links)
+    IReadOnlyList<StageStatus> Stages, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<LinkStatus> Links,
+    long Epoch, IReadOnlyList<RecoveryReport> Recoveries)
 {
     /// <summary>Asks the workers how they are, and puts it together with the placement.</summary>
     internal static async Task<ClusterStatus> OfAsync(CoordinatorHost host, CancellationToken cancellation)
     {
         var now = await host.AskWorkersAsync(cancellation);
-        var placement = host.Placement;
-        var failed = host.Pipeline.Failed;
+        // One look: another pipeline may take its place at any moment.
+        var pipeline = host.Pipeline;
+        var placement = pipeline.Placement;
+        var (state, reason) = host.Condition;
         var (running, waiting) = host.Scheduler.Load;
         return new ClusterStatus(
-            failed.IsCompleted ? "failed" : "ready",
-            failed.IsCompleted ? (await failed).Message : null,
+            state,
+            reason,
             host.Model.Config.Name,
             placement.Context,
             host.Config.Sequences,
@@ -40,10 +46,12 @@ public sealed record ClusterStatus(
             placement.Choice,
             placement.Costs?.Decode(placement.Context / 2.0, host.Config.PlanFor).TokenMs,
             [.. placement.Stages.Select(stage => new StageStatus(
-                stage.Index, stage.Worker, stage.Device, stage.Spec.FirstLayer, stage.Spec.EndLayer, host.Pipeline.Memory[stage.Index]))],
+                stage.Index, stage.Worker, stage.Device, stage.Spec.FirstLayer, stage.Spec.EndLayer, pipeline.Memory[stage.Index]))],
             [.. host.Config.Workers.Zip(now).Select(pair => WorkerStatus.Of(
                 $"{pair.First.Address}", pair.Second, host.Survey.Workers.GetValueOrDefault(pair.First.Name)))],
-            LinkStatus.Of(host.Survey.Links));
+            LinkStatus.Of(host.Survey.Links),
+            pipeline.Epoch,
+            host.Recovery.Reports);
     }
 }
 

@@ -45,14 +45,13 @@ public static class OpenAiApi
         return new(ServedModel.IdOf(host.Model), "model", written.ToUnixTimeSeconds(), "distributed");
     }
 
-    private static async Task ReadyAsync(HttpContext context, CoordinatorHost? host)
+    private static Task ReadyAsync(HttpContext context, CoordinatorHost? host)
     {
         var body = host is null ? new HealthBody("loading")
-            : host.Pipeline.Failed.IsCompleted ? new HealthBody("failed") { Reason = (await host.Pipeline.Failed).Message }
-            : new HealthBody("ready");
+            : new HealthBody(host.Condition.State) { Reason = host.Condition.Reason };
         if (body.Status != "ready")
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-        await WriteAsync(context, body);
+        return WriteAsync(context, body);
     }
 
     private static Task WriteAsync(HttpContext context, HealthBody body) =>

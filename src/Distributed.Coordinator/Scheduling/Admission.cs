@@ -121,6 +121,25 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         return true;
     }
 
+    /// <summary>The stages are gone, and with them all KV; idle sessions take no room any more, but their tokens are still known.</summary>
+    public void LoseKv()
+    {
+        Work work;
+        lock (_lock)
+        {
+            foreach (var place in _kept.Values)
+            {
+                place.Session.Lost();
+                if (place.Idle)
+                    Resize(place, 0);
+            }
+
+            work = Admit();
+        }
+
+        Do(work);
+    }
+
     /// <summary>Admits nobody any more: all who wait, and all who come, get an error of their own.</summary>
     public void Close(Func<Exception> error)
     {

@@ -17,9 +17,9 @@ internal static class FailureAdvice
     private static string Advice(Failure failure) => failure.Code switch
     {
         FailureCode.HopLost or FailureCode.NextUnreachable or FailureCode.WorkerStopping =>
-            $"the answer cannot go on: see that the worker {failure.Worker} runs and can be reached, then start the coordinator again",
+            $"see that the worker {failure.Worker} runs and can be reached, then ask again",
         FailureCode.KvFull => "lower context or sequences, or give the stage more memory",
         FailureCode.OutOfMemory => "give the device more memory, or lower context, sequences or max-batch-tokens",
-        _ => $"the worker {failure.Worker} may have written more about it; start the coordinator again to go on",
+        _ => $"the worker {failure.Worker} may have written more about it; ask again, or start the coordinator again",
     };
 }

@@ -49,14 +49,13 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
         try
         {
             Statistics.WaitingTime = Stopwatch.GetElapsedTime(started);
-            Statistics.ReusedTokens = run.ReusedTokens;
             var prefill = Stopwatch.GetTimestamp();
             _scheduler.Steps.Join(run);
             while (FinishReason is null)
             {
                 var token = await run.NextAsync(_scheduler.Steps, cancellation);
                 if (Statistics.GeneratedTokens++ == 0)
-                    Statistics.PrefillTime = Stopwatch.GetElapsedTime(prefill);
+                    (Statistics.PrefillTime, Statistics.ReusedTokens) = (Stopwatch.GetElapsedTime(prefill), run.ReusedTokens);
                 else
                     Statistics.AddDecodeStep(token.Timings, token.StepTime);
                 FinishReason = token.FinishReason;

@@ -28,6 +28,7 @@ public sealed class GenerationStatistics
     private readonly double[] _wire;
     private readonly double[] _deserialize;
     private int _decodeSteps;
+    private int _timedSteps;
 
     internal GenerationStatistics(int promptTokens, int stages)
     {
@@ -77,6 +78,10 @@ public sealed class GenerationStatistics
     {
         _decodeSteps++;
         DecodeTime += stepTime;
+        // After a loss there may be other stages: what they spend is not the same stages' time.
+        if (timings.Count != _wire.Length)
+            return;
+        _timedSteps++;
         foreach (var timing in timings)
         {
             // The way back comes as a timing of its own, with the number of stages for its stage.
@@ -102,5 +107,5 @@ public sealed class GenerationStatistics
 
     private static double PerSecond(int tokens, TimeSpan time) => time > TimeSpan.Zero ? tokens / time.TotalSeconds : 0;
 
-    private double PerStep(double sum) => _decodeSteps == 0 ? 0 : sum / _decodeSteps;
+    private double PerStep(double sum) => _timedSteps == 0 ? 0 : sum / _timedSteps;
 }

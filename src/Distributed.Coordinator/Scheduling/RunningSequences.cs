@@ -17,8 +17,11 @@ internal sealed class RunningSequences
     private PromptDemand[] _demands = new PromptDemand[16];
     private int[] _chunks = new int[16];
 
-    /// <summary>All of them.</summary>
+    /// <summary>How many there are.</summary>
     public int Count => _all.Count;
+
+    /// <summary>All of them.</summary>
+    public IReadOnlyCollection<SequenceRun> All => _all;
 
     /// <summary>Those whose next token can go at once.</summary>
     public int Ready => _ready.Count;
@@ -35,6 +38,13 @@ internal sealed class RunningSequences
     {
         _all.Add(run);
         _prompts.Add(run);
+    }
+
+    /// <summary>Takes a sequence in that has to compute its tokens again, unless its consumer has enough to take first.</summary>
+    public void AddAgain(SequenceRun run)
+    {
+        _all.Add(run);
+        (run.IsBehind && run.Pause() ? _paused : _prompts).Add(run);
     }
 
     /// <summary>Lets a sequence go that has ended or left.</summary>
@@ -127,7 +137,7 @@ internal sealed class RunningSequences
                 continue;
             _paused.RemoveAt(i);
             run.Resume();
-            _ready.Add(run);
+            (run.Waiting > 0 ? _prompts : _ready).Add(run);
         }
     }
 }

@@ -15,7 +15,6 @@ public sealed class Scheduler : IAsyncDisposable
     /// <summary>How long a request that has its last token waits for its KV to be released.</summary>
     internal static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(5);
 
-    private readonly Pipeline _pipeline;
     private readonly Action<Session, bool> _changed;
     private readonly Predicate<int> _isEnd;
     private readonly Admission _admission;
@@ -27,17 +26,19 @@ public sealed class Scheduler : IAsyncDisposable
     /// <param name="config">How many sequences run and wait, and the tokens in a step.</param>
     /// <param name="isEnd">Whether a token ends a generation.</param>
     /// <param name="changed">Told of every change of a session, and whether it should be on record soon; may not take time.</param>
-    public Scheduler(Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, Action<Session, bool> changed)
+    /// <param name="recovers">Whether another pipeline takes this one's place when it fails; else all requests fail with it.</param>
+    public Scheduler(
+        Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, Action<Session, bool> changed, bool recovers = false)
     {
         Stopping = _stop.Token;
-        _pipeline = pipeline;
         _changed = changed;
         _isEnd = isEnd;
         _context = pipeline.Placement.Context;
-        Steps = new StepLoop(pipeline, config.MaxBatchTokens);
         var kvBlocks = pipeline.Placement.Stages.Min(stage => stage.Spec.KvBlocks);
         _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync);
-        _ = WatchAsync();
+        Steps = new StepLoop(pipeline, config.MaxBatchTokens, recovers ? _admission.LoseKv : null);
+        if (!recovers)
+            _ = CloseBehindAsync(pipeline);
     }
 
     /// <summary>What the pipeline's steps have carried so far.</summary>
@@ -55,7 +56,7 @@ public sealed class Scheduler : IAsyncDisposable
         var errors = Validate(request).ToList();
         if (errors.Count > 0)
             throw new InvalidInputException(errors);
-        return new Generation(this, request, _pipeline.Placement.Stages.Count, cancellation);
+        return new Generation(this, request, Steps.Pipeline.Placement.Stages.Count, cancellation);
     }
 
     /// <summary>Requests that run, and that wait for a place.</summary>
@@ -120,7 +121,7 @@ public sealed class Scheduler : IAsyncDisposable
         try
         {
             // However long the steps take that were sent before: until the stages say so, the blocks are not free.
-            await _pipeline.ReleaseAsync([session.Sequence], CancellationToken.None);
+            await Steps.Pipeline.ReleaseAsync([session.Sequence], CancellationToken.None);
         }
         catch (StageFailureException)
         {
@@ -131,9 +132,9 @@ public sealed class Scheduler : IAsyncDisposable
         _changed(session, true);
     }
 
-    private async Task WatchAsync()
+    private async Task CloseBehindAsync(Pipeline pipeline)
     {
-        var failure = await _pipeline.Failed;
+        var failure = await pipeline.Failed;
         _admission.Close(() => FailureAdvice.For(failure));
     }
 

@@ -23,7 +23,9 @@ internal sealed class SequenceRun
     private readonly GenerationRequest _request;
     private readonly Func<int, int, FinishReason?> _judge;
     private readonly Action<Session, bool> _changed;
-    private readonly int _firstToCompute;
+    private int _firstToCompute;
+    private int[] _replayed = [];
+    private int _lost;
     private Cluster.Protocol.Sampling? _sampling;
     private bool _begun;
     private int _lastToken;
@@ -40,23 +42,34 @@ internal sealed class SequenceRun
     {
         Session = session;
         (_request, _judge, _changed) = (request, judge, changed);
-        Sent = _firstToCompute = session.Reusable(request.Tokens);
     }
+
+    /// <summary>
+    /// Finds what the KV cache holds of the prompt. Called by the loop that computes the rest: until then the cache may be lost with its
+    /// stages.
+    /// </summary>
+    public void Join() => Sent = _firstToCompute = ReusedTokens = Session.Reusable(_request.Tokens);
 
     /// <summary>Whose tokens these are.</summary>
     public Session Session { get; }
 
     /// <summary>Tokens of the prompt that the KV cache held already.</summary>
-    public int ReusedTokens => _firstToCompute;
+    public int ReusedTokens { get; private set; }
 
     /// <summary>Positions sent, or found in the KV cache.</summary>
     public int Sent { get; private set; }
 
-    /// <summary>Tokens of the prompt that are not sent.</summary>
-    public int Waiting => Math.Max(0, _request.Tokens.Count - Sent);
+    /// <summary>Tokens of the prompt that are not sent; after a loss, of all that were known then.</summary>
+    public int Waiting => Math.Max(0, Known - Sent);
 
     /// <summary>The prompt, for <see cref="BatchFormation"/>.</summary>
-    public PromptDemand Demand => new(Waiting, _request.Tokens.Count - _firstToCompute);
+    public PromptDemand Demand => new(Waiting, Known - _firstToCompute);
+
+    /// <summary>Tokens that are computed in chunks: the prompt, and after a loss what had been drawn behind it by then.</summary>
+    public int Known => _request.Tokens.Count + _replayed.Length;
+
+    /// <summary>Has tokens to compute that had been computed before.</summary>
+    public bool Replays { get; private set; }
 
     /// <summary>Parts of steps on their way.</summary>
     public int InFlight { get; private set; }
@@ -137,7 +150,8 @@ internal sealed class SequenceRun
         }
 
         for (var position = start; position < start + count; position++)
-            tokens.Add(position < _request.Tokens.Count ? _request.Tokens[position] : _lastToken);
+            tokens.Add(position < _request.Tokens.Count ? _request.Tokens[position]
+                : position < Known ? _replayed[position - _request.Tokens.Count] : _lastToken);
         Sent += count;
         InFlight++;
         var draws = Waiting == 0;
@@ -159,7 +173,7 @@ internal sealed class SequenceRun
         (Suspect, _uncertain) = (false, false);
         Session.Cached(part.End);
         if (drawn is not null && !Left)
-            Draw(drawn, step, part.OfPrompt ? time : Stopwatch.GetElapsedTime(ReadySince));
+            Draw(drawn, step, part.OfPrompt && _generated == 0 ? time : Stopwatch.GetElapsedTime(ReadySince));
         _changed(Session, false);
         return !Ended && !Left;
     }
@@ -175,6 +189,24 @@ internal sealed class SequenceRun
         Sent = part.Start;
         (Suspect, _uncertain) = (true, true);
         return !Left;
+    }
+
+    /// <summary>
+    /// The KV cache is lost with the stages that held it, and with it all that was on its way: the known tokens are to be computed
+    /// again, wherever the next stages are. The same tokens follow, since what is drawn depends on nothing but those before.
+    /// </summary>
+    /// <param name="mostLosses">So often in a row it may be part of what is lost.</param>
+    /// <returns>False when that was too often: it may be what breaks the stages.</returns>
+    public bool Rewind(int mostLosses)
+    {
+        _lost += InFlight > 0 ? 1 : 0;
+        Attempt++;
+        (InFlight, Sent, _firstToCompute) = (0, 0, 0);
+        (Suspect, _uncertain, Replays) = (false, false, _begun);
+        if (_begun)
+            _replayed = Session.TokensFrom(_request.Tokens.Count);
+        Session.Lost();
+        return _lost <= mostLosses;
     }
 
     /// <summary>A part has failed alone.</summary>
@@ -219,6 +251,7 @@ internal sealed class SequenceRun
     private void Draw(SampledToken drawn, SharedStep step, TimeSpan time)
     {
         _lastToken = drawn.Token;
+        (_lost, Replays) = (0, false);
         Session.Append(drawn.Token);
         var reason = _judge(drawn.Token, ++_generated);
         _drawn.Writer.TryWrite(new GeneratedToken(drawn.Token, drawn.LogProb, drawn.Top, step, time, reason));

@@ -17,22 +17,37 @@ namespace Distributed.Coordinator.Scheduling;
 /// own, which cuts the KV cache back to where the failed step began, and only who fails alone ends with the error. Results count in
 /// the order in which steps were sent, so that a step behind a failed one cannot make true what the failed one should have.
 /// </para>
+/// <para>
+/// When the pipeline fails and another one is to take its place, all sequences are rewound and wait; on the new one each computes the
+/// tokens it had and goes on.
+/// </para>
 /// </summary>
 internal sealed class StepLoop : IAsyncDisposable
 {
     private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
 
-    private readonly Pipeline _pipeline;
+    // A sequence that was on its way so often when the stages broke, without a token between, is taken to be what breaks them.
+    private const int MostLosses = 3;
+
+    private readonly Action? _kvLost;
     private readonly RunningSequences _sequences = new();
     private readonly Queue<Flight> _flights = new();
     private readonly ConcurrentQueue<(SequenceRun Run, bool Leaves)> _comers = new();
-    private readonly StageBalance _balance;
-    private readonly int _stages;
+    private readonly List<SequenceRun> _strays = [];
+    private readonly HashSet<SequenceRun> _replaying = [];
     private readonly int _maxTokens;
     private readonly Action _landed;
     private readonly Timer _watchdog;
     private readonly Task _loop;
+
+    private volatile Pipeline _pipeline;
+    private StageBalance _balance;
+    private int _stages;
+    private bool _suspended;
+    private Resumption? _resumption;
+    private volatile Resumption? _coming;
+    private volatile StageFailureException? _givenUp;
 
     // Who brings a result forms the next step, without a change of threads while the loop waits.
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1)
@@ -44,14 +59,40 @@ internal sealed class StepLoop : IAsyncDisposable
 
     /// <param name="pipeline">Where steps go.</param>
     /// <param name="maxTokens">The most tokens in a step.</param>
-    public StepLoop(Pipeline pipeline, int maxTokens)
+    /// <param name="kvLost">
+    /// Told, by the loop itself, when the pipeline has failed and <see cref="ResumeAsync"/> will bring another; null when none comes, and
+    /// all sequences fail with the pipeline.
+    /// </param>
+    public StepLoop(Pipeline pipeline, int maxTokens, Action? kvLost = null)
     {
-        (_pipeline, _maxTokens, _stages) = (pipeline, maxTokens, pipeline.Placement.Stages.Count);
+        (_pipeline, _maxTokens, _stages, _kvLost) = (pipeline, maxTokens, pipeline.Placement.Stages.Count, kvLost);
         _balance = new StageBalance(_stages);
         _landed = () => Wake();
         _loop = Task.Run(LoopAsync);
         _watchdog = new Timer(_ => Wake(), null, CheckInterval, CheckInterval);
         _ = pipeline.Failed.ContinueWith(_ => Wake(), TaskScheduler.Default);
+    }
+
+    /// <summary>Where steps go now; it may have failed.</summary>
+    public Pipeline Pipeline => _pipeline;
+
+    /// <summary>Goes on with another pipeline in place of one that failed.</summary>
+    /// <returns>Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, and their tokens.</returns>
+    public Task<(int Sequences, int Tokens)> ResumeAsync(Pipeline pipeline)
+    {
+        var resumption = new Resumption(pipeline);
+        _givenUp = null;
+        _coming = resumption;
+        _ = pipeline.Failed.ContinueWith(_ => Wake(), TaskScheduler.Default);
+        Wake();
+        return resumption.Replayed.Task;
+    }
+
+    /// <summary>Fails all sequences that wait for another pipeline, and those that come, until there is one.</summary>
+    public void GiveUp(StageFailureException error)
+    {
+        _givenUp = error;
+        Wake();
     }
 
     /// <summary>What it has done and is doing.</summary>
@@ -120,10 +161,17 @@ internal sealed class StepLoop : IAsyncDisposable
     {
         do
         {
+            if (_suspended)
+                Resume();
             LetIn();
-            while (_flights.TryPeek(out var flight) && flight.Landed)
+            // A step that failed with its pipeline is no sequence's fault.
+            while (_flights.TryPeek(out var flight) && flight.Landed && !(flight.Result is null && IsReplaced))
                 Land(_flights.Dequeue());
-            if (_pipeline.Failed.IsCompleted)
+            if (_suspended && _givenUp is { } reason)
+                FailAll(reason);
+            else if (IsReplaced && !_suspended)
+                Suspend(await _pipeline.Failed);
+            else if (_pipeline.Failed.IsCompleted && !_suspended)
                 FailAll(FailureAdvice.For(await _pipeline.Failed));
             else if (_flights.TryPeek(out var oldest) && oldest.Time > Pipeline.StepTimeout)
                 _pipeline.Fail(Failure(
@@ -135,7 +183,7 @@ internal sealed class StepLoop : IAsyncDisposable
 
     private async ValueTask<bool> SendNextAsync()
     {
-        if (Next() is not { } flight)
+        if (_suspended || Next() is not { } flight)
             return false;
         _flights.Enqueue(flight);
         Counts.Sent(flight, _flights.Count);
@@ -194,6 +242,12 @@ internal sealed class StepLoop : IAsyncDisposable
                     FailureCode.BadFrame, $"the result of step {result.Step} has no token of sequence {part.Run.Session.Sequence}");
                 _pipeline.Fail(failure);
                 // The flight is off the queue: nobody else would tell those in it.
+                if (_kvLost is not null)
+                {
+                    _strays.AddRange(flight.Parts.Select(lost => lost.Run));
+                    return;
+                }
+
                 foreach (var lost in flight.Parts)
                     Abandon(lost.Run, FailureAdvice.For(failure));
                 return;
@@ -201,6 +255,8 @@ internal sealed class StepLoop : IAsyncDisposable
 
             if (part.Run.Land(part, drawn, step, flight.Time))
                 _sequences.Continue(part.Run);
+            if (!part.Run.Replays)
+                Replayed(part.Run);
             Settle(part.Run);
         }
     }
@@ -228,7 +284,11 @@ internal sealed class StepLoop : IAsyncDisposable
     private void Settle(SequenceRun run)
     {
         if (run.Ended || run.Left)
+        {
             _sequences.Remove(run);
+            Replayed(run);
+        }
+
         if (run is { Left: true, InFlight: 0 })
             run.Drain();
     }
@@ -239,6 +299,7 @@ internal sealed class StepLoop : IAsyncDisposable
         {
             if (!comer.Leaves)
             {
+                comer.Run.Join();
                 _sequences.Add(comer.Run);
                 continue;
             }
@@ -248,6 +309,64 @@ internal sealed class StepLoop : IAsyncDisposable
         }
 
         _sequences.ResumePaused();
+    }
+
+    // Whether the pipeline has failed and another one comes.
+    private bool IsReplaced => _kvLost is not null && _pipeline.Failed.IsCompleted;
+
+    private void Suspend(Failure failure)
+    {
+        var onTheirWay = _flights.SelectMany(flight => flight.Parts).Select(part => part.Run).Concat(_strays).ToHashSet();
+        _flights.Clear();
+        _strays.Clear();
+        _suspended = true;
+        foreach (var run in _sequences.Clear())
+        {
+            onTheirWay.Remove(run);
+            if (run.Rewind(MostLosses))
+                _sequences.AddAgain(run);
+            else
+                Abandon(run, FailureAdvice.For(Repeated(failure)));
+        }
+
+        // Those that have ended, or whose consumers have left, only waited for their last steps.
+        foreach (var run in onTheirWay)
+        {
+            run.Rewind(MostLosses);
+            Settle(run);
+        }
+
+        EndReplay();
+        _kvLost!();
+    }
+
+    private void Resume()
+    {
+        if (Interlocked.Exchange(ref _coming, null) is not { } resumption)
+            return;
+        _pipeline = resumption.Pipeline;
+        _stages = _pipeline.Placement.Stages.Count;
+        _balance = new StageBalance(_stages);
+        _suspended = false;
+        _resumption = resumption;
+        var replaying = _sequences.All.Where(run => run is { Replays: true, IsBehind: false }).ToList();
+        (resumption.Sequences, resumption.Tokens) = (replaying.Count, replaying.Sum(run => run.Known));
+        _replaying.UnionWith(replaying);
+        if (_replaying.Count == 0)
+            EndReplay();
+    }
+
+    private void Replayed(SequenceRun run)
+    {
+        if (_replaying.Remove(run) && _replaying.Count == 0)
+            EndReplay();
+    }
+
+    private void EndReplay()
+    {
+        _replaying.Clear();
+        _resumption?.Replayed.TrySetResult((_resumption.Sequences, _resumption.Tokens));
+        _resumption = null;
     }
 
     private void FailAll(StageFailureException error)
@@ -269,6 +388,25 @@ internal sealed class StepLoop : IAsyncDisposable
     {
         run.Fail(error);
         run.Drain(abandoned: true);
+    }
+
+    /// <summary>Another pipeline, and what has to be computed again on it.</summary>
+    private sealed class Resumption(Pipeline pipeline)
+    {
+        public Pipeline Pipeline => pipeline;
+
+        public TaskCompletionSource<(int Sequences, int Tokens)> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public int Sequences { get; set; }
+
+        public int Tokens { get; set; }
+    }
+
+    private static Failure Repeated(Failure failure)
+    {
+        var repeated = failure.Clone();
+        repeated.Message += $"; the sequence was on its way when stages broke, {MostLosses + 1} times in a row";
+        return repeated;
     }
 
     private static Failure Failure(FailureCode code, string message) =>

@@ -101,6 +101,23 @@ public sealed class Session
         }
     }
 
+    /// <summary>Takes down that the stages that held the KV cache are gone; the tokens are still known.</summary>
+    public void Lost()
+    {
+        lock (_lock)
+        {
+            _cached = 0;
+            Change(_state);
+        }
+    }
+
+    /// <summary>The tokens from a position on.</summary>
+    public int[] TokensFrom(int position)
+    {
+        lock (_lock)
+            return [.. _tokens.Skip(position)];
+    }
+
     /// <summary>Takes down that no request runs any more, but the KV cache stays.</summary>
     public void Rest()
     {

@@ -16,7 +16,7 @@ public sealed class SessionRecorder : IAsyncDisposable
     private static readonly TimeSpan WriteTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(2);
     private readonly IGrainFactory _grains;
-    private readonly KvLayout _layout;
+    private volatile KvLayout _layout;
     private readonly TimeSpan _interval;
     private readonly ConcurrentDictionary<Session, long> _marked = new();
     private readonly ConcurrentDictionary<Session, bool> _writing = new();
@@ -35,6 +35,9 @@ public sealed class SessionRecorder : IAsyncDisposable
         _interval = interval;
         _loop = Task.Run(LoopAsync);
     }
+
+    /// <summary>Where the KV cache lies of what is written from now on.</summary>
+    public void MoveTo(KvLayout layout) => _layout = layout;
 
     /// <summary>How many sessions have changes that are not written.</summary>
     public int Pending => _marked.Count;

@@ -47,6 +47,8 @@ public class ClusterFileTests
             link: delay=1ms,rate=1Gbit
             http: "[::1]:9000"
             connect-timeout: 1.5s
+            failure-timeout: 500ms
+            recovery-timeout: 2m
             workers:
               - name: desktop
                 address: Desktop.local:7100
@@ -73,6 +75,8 @@ public class ClusterFileTests
         Assert.Equal(config.LinkOf("desktop"), config.LinkBetween("mini", "desktop"));
         Assert.Equal(("::1", 9000), (config.Http.Host, config.Http.Port));
         Assert.Equal(TimeSpan.FromSeconds(1.5), config.ConnectTimeout);
+        Assert.Equal(TimeSpan.FromSeconds(0.5), config.FailureTimeout);
+        Assert.Equal(TimeSpan.FromMinutes(2), config.RecoveryTimeout);
         Assert.Equal("desktop", config.Workers[0].Name);
         Assert.Equal("Desktop.local:7100", config.Workers[0].Address.ToString());
         Assert.Equal(["cuda:0", "cpu"], config.Workers[0].Devices);

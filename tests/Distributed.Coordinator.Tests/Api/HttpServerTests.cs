@@ -59,12 +59,15 @@ public sealed class HttpServerTests
     }
 
     [Fact]
-    public async Task When_a_worker_is_lost_the_server_is_no_longer_ready_and_says_why()
+    public async Task When_all_workers_are_lost_the_server_is_no_longer_ready_and_says_why()
     {
-        await using var server = await RunningServer.StartAsync();
+        await using var server = await RunningServer.StartAsync(
+            change: config => config with { RecoveryTimeout = TimeSpan.FromMilliseconds(100) });
 
-        server.Workers.Workers[1].Process.Kill();
-        await server.Host.Pipeline.Failed.WaitAsync(RunningCluster.Patience);
+        KillAll(server);
+        using var timeout = new CancellationTokenSource(RunningCluster.Patience);
+        while (server.Host.Condition.State != "failed")
+            await Task.Delay(10, timeout.Token);
 
         using var ready = await server.Http.GetAsync("/ready");
         Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
@@ -76,22 +79,26 @@ public sealed class HttpServerTests
         Assert.Equal(HttpStatusCode.ServiceUnavailable, chat.StatusCode);
         var error = (await chat.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error");
         Assert.Equal("pipeline_failed", error.GetProperty("code").GetString());
-        Assert.Contains("start the coordinator again", error.GetProperty("message").GetString());
+        Assert.Contains("after 0.1 s (recovery-timeout)", error.GetProperty("message").GetString());
     }
 
     [Fact]
     public async Task A_stream_that_breaks_ends_with_an_error_and_without_DONE()
     {
-        await using var server = await RunningServer.StartAsync(change: config => config with { Context = 512 });
+        await using var server = await RunningServer.StartAsync(change: config => config with
+        {
+            Context = 512,
+            RecoveryTimeout = TimeSpan.FromMilliseconds(100),
+        });
         var body = new { stream = true, temperature = 0, messages = new[] { new { role = "user", content = RunningCluster.Story } } };
         using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = JsonContent.Create(body) };
         using var response = await server.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        server.Workers.Workers[0].Process.Kill();
+        KillAll(server);
 
         var events = (await response.Content.ReadAsStringAsync()).Split("\n\n", StringSplitOptions.RemoveEmptyEntries);
 
         Assert.Contains("\"error\"", events[^1]);
-        Assert.Contains("start the coordinator again", events[^1]);
+        Assert.Contains("recovery-timeout", events[^1]);
         Assert.DoesNotContain("data: [DONE]", events);
     }
 
@@ -101,6 +108,12 @@ public sealed class HttpServerTests
         var config = new ClusterConfig { Model = Repository.SampleModel, Http = NodeAddress.Parse("http", "no-such-host.invalid:8080") };
 
         await Assert.ThrowsAsync<InvalidInputException>(() => HttpServer.RunAsync(config, null, null, default));
+    }
+
+    private static void KillAll(RunningServer server)
+    {
+        foreach (var worker in server.Workers.Workers)
+            worker.Process.Kill();
     }
 
     private static async Task<bool> AnswersAsync(HttpClient http)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Distributed.Cluster;
 using Distributed.Coordinator.Scheduling;
 
 namespace Distributed.Coordinator.Tests.Scheduling;
@@ -106,25 +105,6 @@ public sealed class ContinuousBatchingTests(ContinuousBatchingTests.Fixture fixt
         while (await idle.MoveNextAsync())
             tokens.Add(idle.Current.Id);
         Assert.Equal(expected, tokens);
-    }
-
-    [Fact]
-    public async Task When_a_worker_dies_every_sequence_of_a_shared_step_ends_with_the_reason()
-    {
-        await using var cluster = await RunningCluster.StartAsync(workers: 2, change: config => config with { Sequences = 8 });
-        var request = cluster.Ask(RunningCluster.Story) with { IgnoreEnd = true };
-        var running = Enumerable.Range(0, 8).Select(_ => cluster.GenerateAsync(request)).ToList();
-        using var timeout = new CancellationTokenSource(RunningCluster.Patience);
-        while (cluster.Host.Scheduler.Counts.DecodeTokens < 50)
-            await Task.Delay(5, timeout.Token);
-
-        cluster.Workers.Workers[1].Process.Kill();
-
-        foreach (var one in running)
-        {
-            var error = await Assert.ThrowsAsync<StageFailureException>(() => one.WaitAsync(RunningCluster.Patience));
-            Assert.Equal("worker-1", error.Failure.Worker);
-        }
     }
 
     /// <summary>Tokens at random, the same for the same number.</summary>

@@ -115,6 +115,7 @@ public sealed class RunningSequencesTests
             var session = new Session($"{_numbers.Count}", _numbers.Count, kept: false);
             var request = new GenerationRequest { Tokens = new int[prompt] };
             var run = new SequenceRun(session, request, (_, _) => null, (_, _) => { });
+            run.Join();
             _numbers.Add(run, _numbers.Count);
             _sequences.Add(run);
         }
