@@ -1,3 +1,4 @@
+using Distributed.Core;
 using Distributed.Core.Quantization;
 using Distributed.Gpu.Formats;
 using ILGPU;
@@ -14,6 +15,7 @@ public sealed class GpuAccelerator
 
     private readonly Lock _gate = new();
     private readonly Dictionary<QuantType, FormatKernels> _formats = [];
+    private readonly Dictionary<QuantType, Int8Kernels> _int8 = [];
     private readonly MemoryBuffer1D<sbyte, Stride1D.Dense> _tables;
 
     internal GpuAccelerator(string name, Accelerator accelerator)
@@ -49,6 +51,19 @@ public sealed class GpuAccelerator
 
     /// <summary>The formats' tables.</summary>
     internal ArrayView<sbyte> Tables => _tables.View;
+
+    /// <summary>The kernels that multiply a weight as bytes; null when it is not.</summary>
+    internal Int8Kernels? FindInt8(Tensor tensor)
+    {
+        if (!Int8Kernels.Suits(tensor))
+            return null;
+        lock (_gate)
+        {
+            if (!_int8.TryGetValue(tensor.Type, out var kernels))
+                _int8.Add(tensor.Type, kernels = Int8Kernels.Create(tensor.Type, Accelerator));
+            return kernels;
+        }
+    }
 
     /// <summary>The kernels for a format; null when there are none.</summary>
     internal FormatKernels? Find(QuantType type)

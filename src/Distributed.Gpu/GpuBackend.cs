@@ -1,4 +1,5 @@
 using Distributed.Core;
+using Distributed.Gpu.Formats;
 using Distributed.Gpu.Kernels;
 using ILGPU;
 using ILGPU.Runtime;
@@ -11,6 +12,8 @@ namespace Distributed.Gpu;
 /// </summary>
 public sealed partial class GpuBackend : Backend
 {
+    private const long RearrangedBytes = 16 << 20;
+
     private readonly GpuAccelerator _device;
     private readonly AcceleratorStream _stream;
     private readonly HostTransfers _transfers;
@@ -65,13 +68,17 @@ public sealed partial class GpuBackend : Backend
         var kernels = _device.Find(tensor.Type)
             ?? throw new InvalidInputException($"type of {tensor.Name}", tensor.Type.Name, $"must be one of {FormatKernels.Names}");
         var (view, apart) = _memory.Allocate(tensor.Bytes);
+        var int8 = _device.FindInt8(tensor);
         var at = 0L;
         foreach (var part in tensor.Parts)
         {
-            view.SubView(at, part.Bytes).CopyFromCPU(_stream, ref *part.Data, part.Bytes);
+            if (int8 is { IsRearranged: true })
+                UploadPlanes(part, view.SubView(at, part.Bytes));
+            else
+                view.SubView(at, part.Bytes).CopyFromCPU(_stream, ref *part.Data, part.Bytes);
             at += part.Bytes;
         }
-        return new GpuWeight(tensor, view, apart, kernels);
+        return new GpuWeight(tensor, view, apart, kernels, int8);
     }
 
     /// <inheritdoc/>
@@ -109,6 +116,11 @@ public sealed partial class GpuBackend : Backend
     public override void Embed(ReadOnlySpan<int> tokens, Weight table, Activations output)
     {
         var weight = (GpuWeight)table;
+        if (weight.Int8 is { } int8)
+        {
+            int8.Embed(_stream, Values(output, tokens.Length), weight.Bytes, _tokens.Upload(tokens), View(output), output.Columns);
+            return;
+        }
         weight.Kernels.Embed(
             _stream, Values(output, tokens.Length), weight.Bytes, _device.Tables, _tokens.Upload(tokens), View(output), output.Columns);
     }
@@ -125,15 +137,17 @@ public sealed partial class GpuBackend : Backend
             values = Scratch(rows, input.Columns);
             Normalize(View(input), rows, input.Columns, input.Columns, norm, values);
         }
+        ArrayView<byte>? bytes = null;
         for (var i = 0; i < weights.Length; i++)
-            Multiply(values, rows, (GpuWeight)weights[i], View(outputs[i]), add: false);
+            Multiply(values, rows, (GpuWeight)weights[i], View(outputs[i]), add: false, ref bytes);
     }
 
     /// <inheritdoc/>
     public override void MatMulAdd(Activations input, int rows, Weight weight, Activations residual)
     {
+        ArrayView<byte>? bytes = null;
         if (rows > 0)
-            Multiply(View(input), rows, (GpuWeight)weight, View(residual), add: true);
+            Multiply(View(input), rows, (GpuWeight)weight, View(residual), add: true, ref bytes);
     }
 
     /// <inheritdoc/>
@@ -225,18 +239,59 @@ public sealed partial class GpuBackend : Backend
         }
     }
 
-    private void Multiply(ArrayView<float> input, int tokens, GpuWeight weight, ArrayView<float> output, bool add)
+    /// <param name="input">[tokens, columns]</param>
+    /// <param name="tokens">Inputs.</param>
+    /// <param name="weight">The matrix.</param>
+    /// <param name="output">[tokens, rows]</param>
+    /// <param name="add">Adds to the output.</param>
+    /// <param name="bytes">The input as bytes; made when it is first needed.</param>
+    private void Multiply(
+        ArrayView<float> input, int tokens, GpuWeight weight, ArrayView<float> output, bool add, ref ArrayView<byte>? bytes)
     {
         var shape = new MatVecShape(weight.Rows, weight.Columns, tokens, InputDivisor: 1, add ? 1 : 0);
-        if (tokens == 1)
+        var none = _tokens.View.SubView(0, 0);
+        if (weight.Int8 is { } int8)
         {
-            var none = _tokens.View.SubView(0, 0);
+            var layout = new Int8Layout(tokens, weight.Columns);
+            bytes ??= Quantize(input, layout);
+            if (tokens == 1)
+                int8.One(_stream, RowGroups(weight.Rows, 1), weight.Bytes, bytes.Value, layout, none, output, shape);
+            else
+                int8.Four(_stream, RowGroups(weight.Rows, Tiles(tokens)), weight.Bytes, bytes.Value, layout, output, shape);
+        }
+        else if (tokens == 1)
+        {
             weight.Kernels.One(_stream, RowGroups(weight.Rows, 1), weight.Bytes, _device.Tables, input, none, output, shape);
         }
         else
         {
-            var tiles = (tokens + MatVecKernels.TileTokens - 1) / MatVecKernels.TileTokens;
-            weight.Kernels.Four(_stream, RowGroups(weight.Rows, tiles), weight.Bytes, _device.Tables, input, output, shape);
+            weight.Kernels.Four(_stream, RowGroups(weight.Rows, Tiles(tokens)), weight.Bytes, _device.Tables, input, output, shape);
+        }
+    }
+
+    private static int Tiles(int tokens) => (tokens + MatVecKernels.TileTokens - 1) / MatVecKernels.TileTokens;
+
+    /// <summary>Inputs as bytes, in the scratch behind the normed ones.</summary>
+    private ArrayView<byte> Quantize(ArrayView<float> input, Int8Layout layout)
+    {
+        var values = (long)layout.Tokens * layout.Columns;
+        Scratch(layout.Tokens, layout.Columns);
+        var bytes = _scratch.SubView(values * sizeof(float), layout.Bytes);
+        _kernels.Quantize(_stream, checked((int)(values / 32)), input, bytes, layout);
+        return bytes;
+    }
+
+    // A part at a time: the host need not hold a second copy of a large tensor.
+    private unsafe void UploadPlanes(Tensor part, ArrayView<byte> target)
+    {
+        var rowBytes = checked((int)part.Type.RowBytes(part.Columns));
+        var rows = Math.Clamp(RearrangedBytes / rowBytes, 1, part.Rows);
+        var buffer = new byte[rows * rowBytes];
+        for (var row = 0L; row < part.Rows; row += rows)
+        {
+            var count = (int)(Math.Min(rows, part.Rows - row) * rowBytes);
+            RowPlanes.Rearrange(new ReadOnlySpan<byte>(part.Data + (row * rowBytes), count), buffer, rowBytes, part.Type.BlockBytes);
+            target.SubView(row * rowBytes, count).CopyFromCPU(_stream, ref buffer[0], count);
         }
     }
 

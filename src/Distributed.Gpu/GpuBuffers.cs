@@ -13,8 +13,8 @@ internal sealed class GpuActivations(int rows, int columns, ArrayView<byte> memo
     public override void Dispose() => apart?.Dispose();
 }
 
-/// <summary>A weight's copy in a device's memory, in the bytes of its file.</summary>
-internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, IDisposable? apart, FormatKernels kernels) : Weight(tensor)
+/// <summary>A weight's copy in a device's memory, in as many bytes as in its file.</summary>
+internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, IDisposable? apart, FormatKernels kernels, Int8Kernels? int8) : Weight(tensor)
 {
     /// <summary>All rows.</summary>
     public ArrayView<byte> Bytes { get; } = memory;
@@ -24,6 +24,9 @@ internal sealed class GpuWeight(Tensor tensor, ArrayView<byte> memory, IDisposab
 
     /// <summary>The kernels for its format.</summary>
     public FormatKernels Kernels { get; } = kernels;
+
+    /// <summary>The kernels that multiply it as bytes; null when values are unpacked to float32.</summary>
+    public Int8Kernels? Int8 { get; } = int8;
 
     /// <summary>Gives its memory back, where that is its own.</summary>
     public void Unload() => apart?.Dispose();

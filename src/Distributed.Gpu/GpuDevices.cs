@@ -1,4 +1,5 @@
 using Distributed.Core;
+using Distributed.Gpu.Kernels;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
@@ -29,7 +30,7 @@ public static class GpuDevices
     // How each kind is switched on, by what stands before the colon of its devices' names.
     private static readonly (string Kind, Action<Context.Builder> Enable)[] Kinds =
     [
-        ("cuda", builder => builder.Cuda()),
+        ("cuda", builder => builder.WithPackedDot().Cuda()),
         ("opencl", builder => builder.OpenCL()),
     ];
 

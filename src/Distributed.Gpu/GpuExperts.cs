@@ -1,5 +1,6 @@
 using Distributed.Core;
 using Distributed.Gpu.Kernels;
+using ILGPU;
 
 namespace Distributed.Gpu;
 
@@ -28,11 +29,20 @@ public sealed partial class GpuBackend
         Activations input, bool perChoice, ExpertChoices choices, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs)
     {
         var chosen = (GpuExpertChoices)choices;
+        ArrayView<byte>? bytes = null;
         for (var i = 0; i < weights.Length; i++)
         {
             var weight = (GpuWeight)weights[i];
             var rows = weight.Rows / choices.Experts;
             var shape = new MatVecShape(rows, weight.Columns, chosen.Count, perChoice ? 1 : choices.PerToken, Add: 0);
+            if (weight.Int8 is { } int8)
+            {
+                var layout = new Int8Layout(chosen.Count / shape.InputDivisor, weight.Columns);
+                bytes ??= Quantize(View(input), layout);
+                int8.One(
+                    _stream, RowGroups(rows, chosen.Count), weight.Bytes, bytes.Value, layout, chosen.Chosen, View(outputs[i]), shape);
+                continue;
+            }
             weight.Kernels.One(
                 _stream, RowGroups(rows, chosen.Count), weight.Bytes, _device.Tables, View(input), chosen.Chosen, View(outputs[i]), shape);
         }

@@ -27,6 +27,9 @@ internal sealed class GpuKernels(Accelerator accelerator)
     private readonly Lazy<Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int>> _activate =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Activation, Floats, Floats, int>(ElementwiseKernels.Activate));
 
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Bytes, Int8Layout>> _quantize =
+        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Bytes, Int8Layout>(Int8MatVecKernels.Quantize));
+
     private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int>> _gather =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int>(ElementwiseKernels.Gather));
 
@@ -73,6 +76,9 @@ internal sealed class GpuKernels(Accelerator accelerator)
 
     /// <inheritdoc cref="ElementwiseKernels.Activate"/>
     public Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int> Activate => _activate.Value;
+
+    /// <inheritdoc cref="Int8MatVecKernels.Quantize"/>
+    public Action<AcceleratorStream, Index1D, Floats, Bytes, Int8Layout> Quantize => _quantize.Value;
 
     /// <inheritdoc cref="ElementwiseKernels.Gather"/>
     public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int> Gather => _gather.Value;

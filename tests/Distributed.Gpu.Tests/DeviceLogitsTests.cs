@@ -22,8 +22,6 @@ public abstract class DeviceLogitsTests
             .DefaultIfEmpty("absent"),
     ];
 
-    public static TheoryData<KvType> KvTypes => [.. Enum.GetValues<KvType>()];
-
     [Theory, MemberData(nameof(Models))]
     public void Logits_equal_the_reference(string name) => Compare(Golden.Path($"architectures/{name}.json"));
 
@@ -51,20 +49,22 @@ public abstract class DeviceLogitsTests
         Assert.InRange(Math.Sqrt(squares.Average()), 0, Math.Max(2 * golden.RmsToExact, 1e-3));
     }
 
-    [Theory, MemberData(nameof(KvTypes))]
-    public void A_token_has_the_same_bits_in_any_batch_and_any_split(KvType kvType)
+    [Theory]
+    [InlineData("architectures/gemma2", KvType.F32)]
+    [InlineData("architectures/qwen3moe", KvType.Q8_0)]
+    [InlineData("quantized/Q4_0", KvType.F16)]
+    [InlineData("quantized/Q4_K_M", KvType.F16)]
+    public void A_token_has_the_same_bits_in_any_batch_and_any_split(string name, KvType kvType)
     {
-        var golden = GoldenModel.Read(Golden.Path("architectures/qwen3moe.json"));
-        var ids = golden.Prompts[^1].Ids;
+        var golden = GoldenModel.Read(Golden.Path($"{name}.json"));
+        var ids = golden.Prompts[^1].Ids[..6];
+        var other = golden.Prompts[0].Ids[..3];
         using var one = new StageRunner(golden.Path, kvType, [CreateBackend()]);
         using var two = new StageRunner(golden.Path, kvType, [CreateBackend(), CreateBackend()]);
         var expected = one.RunInChunks(ids, ids.Length);
-        Assert.Equal(expected, one.RunInChunks(ids, 1));
-        Assert.Equal(expected, two.RunInChunks(ids, 3, 1, 2));
-        var other = golden.Prompts[0].Ids;
+        Assert.Equal(expected, two.RunInChunks(ids, 3, 1));
         two.Run((7, 0, other));
-        var beside = two.Run((8, 0, ids), (7, 1, other[1..]));
-        Assert.Equal(expected, beside[..expected.Length]);
+        Assert.Equal(expected, two.Run((8, 0, ids), (7, 1, other[1..]))[..expected.Length]);
     }
 
     [Fact]

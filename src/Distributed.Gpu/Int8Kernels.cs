@@ -1,0 +1,58 @@
+using Distributed.Core;
+using Distributed.Core.Quantization;
+using Distributed.Gpu.Formats;
+using Distributed.Gpu.Kernels;
+using ILGPU;
+using ILGPU.Runtime;
+using Bytes = ILGPU.ArrayView<byte>;
+using Floats = ILGPU.ArrayView<float>;
+using Ints = ILGPU.ArrayView<int>;
+
+namespace Distributed.Gpu;
+
+/// <summary>The kernels for one format of weights that is multiplied as bytes, on one device, each compiled when it is first used.</summary>
+internal sealed class Int8Kernels
+{
+    // The table of formats: one row for each, and whether its rows are rearranged when they are loaded.
+    private static readonly Dictionary<QuantType, Func<Accelerator, Int8Kernels>> Formats = new()
+    {
+        [Q4_0.Type] = accelerator => Load<Q4_0Planes>(accelerator, isRearranged: true),
+        [Q8_0.Type] = accelerator => Load<Q8_0Planes>(accelerator, isRearranged: true),
+        [Q4_K.Type] = accelerator => Load<Q4_KBlocks>(accelerator, isRearranged: false),
+    };
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> _one;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> _four;
+    private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> _embed;
+
+    private Int8Kernels(
+        Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> one,
+        Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> four,
+        Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> embed, bool isRearranged) =>
+        (_one, _four, _embed, IsRearranged) = (new(one), new(four), new(embed), isRearranged);
+
+    /// <inheritdoc cref="Int8MatVecKernels.One{TFormat}"/>
+    public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape> One => _one.Value;
+
+    /// <inheritdoc cref="Int8MatVecKernels.Four{TFormat}"/>
+    public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape> Four => _four.Value;
+
+    /// <inheritdoc cref="Int8MatVecKernels.Embed{TFormat}"/>
+    public Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int> Embed => _embed.Value;
+
+    /// <summary>Rows lie on the device as <see cref="RowPlanes"/> makes them.</summary>
+    public bool IsRearranged { get; }
+
+    /// <summary>Whether a tensor is multiplied so.</summary>
+    public static bool Suits(Tensor tensor) => Formats.ContainsKey(tensor.Type) && tensor.Columns % RowPlanes.RowMultiple == 0;
+
+    /// <summary>The kernels for a format.</summary>
+    public static Int8Kernels Create(QuantType type, Accelerator accelerator) => Formats[type](accelerator);
+
+    private static Int8Kernels Load<TFormat>(Accelerator accelerator, bool isRearranged)
+        where TFormat : unmanaged, IInt8Format => new(
+            () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>(Int8MatVecKernels.One<TFormat>),
+            () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Floats, MatVecShape>(Int8MatVecKernels.Four<TFormat>),
+            () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Ints, Floats, int>(Int8MatVecKernels.Embed<TFormat>),
+            isRearranged);
+}

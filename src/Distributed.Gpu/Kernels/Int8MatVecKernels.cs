@@ -1,0 +1,159 @@
+using Distributed.Gpu.Formats;
+using ILGPU;
+
+namespace Distributed.Gpu.Kernels;
+
+/// <summary>
+/// Inputs as signed bytes: [tokens][columns] bytes, then for each 32 of them a scale (the largest magnitude / 127), then their sum.
+/// </summary>
+/// <param name="Tokens">Inputs.</param>
+/// <param name="Columns">Values of each, a multiple of 32.</param>
+public readonly record struct Int8Layout(int Tokens, int Columns)
+{
+    /// <summary>Where the scales begin, in words of four bytes.</summary>
+    public long Scales => (long)Tokens * Columns / 4;
+
+    /// <summary>Where the sums begin, in words of four bytes.</summary>
+    public long Sums => Scales + ((long)Tokens * Columns / 32);
+
+    /// <summary>Bytes of all.</summary>
+    public long Bytes => (Sums + ((long)Tokens * Columns / 32)) * 4;
+}
+
+/// <summary>
+/// Products of weights and inputs as bytes: a warp for each row, a lane for each 32 values, four of them in one instruction (dp4a)
+/// where the device has it. Sums over 32 values are whole numbers, and lanes are added as in <see cref="MatVecKernels"/>.
+/// </summary>
+public static class Int8MatVecKernels
+{
+    private const int BlockLength = 32;
+
+    /// <summary>Turns inputs into bytes: a thread for each 32 values.</summary>
+    /// <param name="index">[tokens, columns / 32]</param>
+    /// <param name="input">[tokens, columns]</param>
+    /// <param name="output">Room for the layout.</param>
+    /// <param name="layout">The layout.</param>
+    [Kernel]
+    public static void Quantize(Index1D index, ArrayView<float> input, ArrayView<byte> output, Int8Layout layout)
+    {
+        int block = index;
+        var first = (long)block * BlockLength;
+        var largest = 0f;
+        for (var i = 0; i < BlockLength; i++)
+            largest = Math.Max(largest, Math.Abs(input[first + i]));
+        // The reciprocal of the smallest magnitudes would be infinite; they vanish beside everything else.
+        var inverse = largest < 1e-30f ? 0 : 127 / largest;
+        var sum = 0;
+        for (var i = 0; i < BlockLength; i++)
+        {
+            var number = DeviceMath.Round(input[first + i] * inverse);
+            output[first + i] = (byte)number;
+            sum += number;
+        }
+        output.Cast<float>()[layout.Scales + block] = largest / 127;
+        output.Cast<int>()[layout.Sums + block] = sum;
+    }
+
+    /// <summary>One input for each warp; with experts, of the matrix of its own.</summary>
+    /// <typeparam name="TFormat">The weights' format.</typeparam>
+    /// <param name="weights">All rows.</param>
+    /// <param name="input">[tokens / InputDivisor] inputs.</param>
+    /// <param name="layout">The inputs' layout.</param>
+    /// <param name="experts">The expert of each token; empty for none.</param>
+    /// <param name="output">[tokens, rows]</param>
+    /// <param name="shape">The shape.</param>
+    [Kernel]
+    public static void One<TFormat>(
+        ArrayView<byte> weights, ArrayView<byte> input, Int8Layout layout, ArrayView<int> experts, ArrayView<float> output,
+        MatVecShape shape)
+        where TFormat : unmanaged, IInt8Format
+    {
+        var format = default(TFormat);
+        var warps = Group.DimX / Warp.WarpSize;
+        var groups = (shape.Rows + warps - 1) / warps;
+        var token = Grid.IdxX / groups;
+        var row = (Grid.IdxX % groups * warps) + Warp.WarpIdx;
+        long weightRow = Math.Min(row, shape.Rows - 1);
+        if (experts.Length > 0)
+            weightRow += (long)experts[token] * shape.Rows;
+        var start = weightRow * format.RowBytes(shape.Columns);
+        var blocks = shape.Columns / BlockLength;
+        var x = (long)(token / shape.InputDivisor) * blocks;
+        var sum = 0f;
+        for (var block = Warp.LaneIdx; block < blocks; block += Warp.WarpSize)
+            sum += Multiply(format.Read(weights, start, shape.Columns, block), input, layout, x + block);
+        sum = WarpSum.OfWarp(sum);
+        if (Warp.LaneIdx == 0 && row < shape.Rows)
+            MatVecKernels.Put(output, ((long)token * shape.Rows) + row, sum, shape.Add);
+    }
+
+    /// <summary>Four inputs for each warp; no experts.</summary>
+    /// <inheritdoc cref="One{TFormat}"/>
+    [Kernel]
+    public static void Four<TFormat>(
+        ArrayView<byte> weights, ArrayView<byte> input, Int8Layout layout, ArrayView<float> output, MatVecShape shape)
+        where TFormat : unmanaged, IInt8Format
+    {
+        var format = default(TFormat);
+        var warps = Group.DimX / Warp.WarpSize;
+        var groups = (shape.Rows + warps - 1) / warps;
+        var token = Grid.IdxX / groups * MatVecKernels.TileTokens;
+        var row = (Grid.IdxX % groups * warps) + Warp.WarpIdx;
+        var start = Math.Min(row, shape.Rows - 1) * format.RowBytes(shape.Columns);
+        var blocks = shape.Columns / BlockLength;
+        var left = shape.Tokens - token;
+        var x0 = (long)token * blocks;
+        var x1 = left > 1 ? x0 + blocks : x0;
+        var x2 = left > 2 ? x1 + blocks : x0;
+        var x3 = left > 3 ? x2 + blocks : x0;
+        float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+        for (var block = Warp.LaneIdx; block < blocks; block += Warp.WarpSize)
+        {
+            var weight = format.Read(weights, start, shape.Columns, block);
+            sum0 += Multiply(weight, input, layout, x0 + block);
+            sum1 += Multiply(weight, input, layout, x1 + block);
+            sum2 += Multiply(weight, input, layout, x2 + block);
+            sum3 += Multiply(weight, input, layout, x3 + block);
+        }
+        sum0 = WarpSum.OfWarp(sum0);
+        sum1 = WarpSum.OfWarp(sum1);
+        sum2 = WarpSum.OfWarp(sum2);
+        sum3 = WarpSum.OfWarp(sum3);
+        if (Warp.LaneIdx != 0 || row >= shape.Rows)
+            return;
+        var at = ((long)token * shape.Rows) + row;
+        MatVecKernels.Put(output, at, sum0, shape.Add);
+        if (left > 1)
+            MatVecKernels.Put(output, at + shape.Rows, sum1, shape.Add);
+        if (left > 2)
+            MatVecKernels.Put(output, at + (2L * shape.Rows), sum2, shape.Add);
+        if (left > 3)
+            MatVecKernels.Put(output, at + (3L * shape.Rows), sum3, shape.Add);
+    }
+
+    /// <summary>output[i] = table[tokens[i]], dequantised: a thread for each value.</summary>
+    [Kernel]
+    public static void Embed<TFormat>(Index1D index, ArrayView<byte> weights, ArrayView<int> tokens, ArrayView<float> output, int columns)
+        where TFormat : unmanaged, IInt8Format
+    {
+        var format = default(TFormat);
+        output[index] = format.Value(weights, tokens[index / columns] * format.RowBytes(columns), columns, index % columns);
+    }
+
+    /// <summary>32 weights times 32 values of an input.</summary>
+    private static float Multiply(Int8Block weight, ArrayView<byte> input, Int8Layout layout, long block)
+    {
+        var words = Words.View(input);
+        var (first, second) = (words[block * 2], words[(block * 2) + 1]);
+        var dot = PackedDot.Add(weight.First.X, first.X, 0);
+        dot = PackedDot.Add(weight.First.Y, first.Y, dot);
+        dot = PackedDot.Add(weight.First.Z, first.Z, dot);
+        dot = PackedDot.Add(weight.First.W, first.W, dot);
+        dot = PackedDot.Add(weight.Second.X, second.X, dot);
+        dot = PackedDot.Add(weight.Second.Y, second.Y, dot);
+        dot = PackedDot.Add(weight.Second.Z, second.Z, dot);
+        dot = PackedDot.Add(weight.Second.W, second.W, dot);
+        var sum = input.Cast<int>()[layout.Sums + block];
+        return input.Cast<float>()[layout.Scales + block] * ((weight.Scale * (dot + (weight.Shift * sum))) + (weight.Offset * sum));
+    }
+}
