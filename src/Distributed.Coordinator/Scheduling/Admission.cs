@@ -110,6 +110,22 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         }
     }
 
+    /// <summary>All that have blocks set aside.</summary>
+    public IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _places.Select(place => (
+                    place.Session.Id,
+                    place.Session.Sequence,
+                    (string?)(place.Releasing ? "ending" : place.Running ? "running" : "idle"),
+                    place.Blocks))];
+            }
+        }
+    }
+
     /// <summary>Ends a kept session: at once when it is idle, else with its request.</summary>
     /// <returns>Whether there is such a session.</returns>
     public async Task<bool> EndAsync(string id)

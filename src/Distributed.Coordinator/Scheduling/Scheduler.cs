@@ -64,6 +64,9 @@ public sealed class Scheduler : IAsyncDisposable
     /// <summary>Requests that run, and that wait for a place.</summary>
     public (int Running, int Waiting) Load => _admission.Load;
 
+    /// <summary>The sequences that have room set aside for them: their sessions' names, what they do, and blocks on every stage.</summary>
+    internal IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places => _admission.Places;
+
     /// <summary>Ends a session and frees its KV cache; one with a request running ends with that.</summary>
     /// <returns>Whether there is such a session.</returns>
     public Task<bool> EndSessionAsync(string id) => _admission.EndAsync(id);
