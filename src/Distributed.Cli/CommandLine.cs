@@ -47,6 +47,7 @@ internal static class CommandLine
         new WorkerCommand(terminal),
         new PlanCommand(terminal),
         new StatusCommand(terminal),
+        new SessionsCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
         new LogitsCommand(terminal),

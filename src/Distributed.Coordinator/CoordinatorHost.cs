@@ -38,7 +38,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         _silo = silo;
         _health = new WorkerHealth(config);
         _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
-        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed, recovers: true);
+        Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed, recovers: true, sharesPrefixes: true);
         Recovery = new PipelineRecovery(pipeline, model, config, survey, Scheduler, BeginEpochAsync, AdoptAsync);
     }
 

@@ -217,6 +217,13 @@ public sealed class Pipeline : IAsyncDisposable
             await WaitAsync(AsResult(completion.Task), cancellation);
     }
 
+    /// <summary>
+    /// Has a new sequence begin with blocks of another one on every stage, behind the steps already sent. It does not wait: there has to
+    /// be room in the queue.
+    /// </summary>
+    /// <returns>Whether it is in the queue; not so when the pipeline has failed.</returns>
+    internal bool TryFork(Fork fork) => _orders.Writer.TryWrite(new Order(null, new Release { Epoch = Epoch, Forks = { fork } }));
+
     /// <summary>Asks the workers what the KV cache of each stage holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
     public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(Name, cancellation);

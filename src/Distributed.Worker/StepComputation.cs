@@ -25,6 +25,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     {
         if (order.Release is { } release)
         {
+            foreach (var fork in release.Forks)
+                stage.KvCache.Share(fork.From, fork.Sequence, fork.Tokens);
             foreach (var sequence in release.Sequences)
                 stage.KvCache.Release(sequence);
             return new StageOutcome(null, null, release, NodeClock.Now);
@@ -278,6 +280,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             Tokens = held.Tokens,
             Blocks = held.Blocks,
             Bytes = held.Bytes,
+            SharedBlocks = held.SharedBlocks,
         }));
         return report;
     }

@@ -42,6 +42,55 @@ public class KvBlocksTests
     }
 
     [Fact]
+    public void Shared_blocks_are_held_until_the_last_sequence_lets_go()
+    {
+        Extend((1, 0, (2 * BlockTokens) + 5));
+        Assert.True(_cache.Share(1, 2, 2 * BlockTokens));
+        Assert.Equal(1, _cache.FreeBlocks);
+        Extend((2, 2 * BlockTokens, 3));
+        Assert.Equal(0, _cache.FreeBlocks);
+        Assert.Equal([2, 2], _cache.Report().Select(sequence => sequence.SharedBlocks));
+        Assert.Equal(3, _slices[0].BlockTable.Count);
+
+        Assert.True(_cache.Release(1));
+        Assert.Equal(1, _cache.FreeBlocks);
+        Assert.Equal(0, _cache.Report().Single().SharedBlocks);
+        Assert.True(_cache.Release(2));
+        Assert.Equal(4, _cache.FreeBlocks);
+    }
+
+    [Fact]
+    public void A_shared_block_cannot_be_written_to_and_cutting_it_off_frees_nothing()
+    {
+        Extend((1, 0, 3 * BlockTokens));
+        Assert.True(_cache.Share(1, 2, 3 * BlockTokens));
+
+        Assert.Throws<InvalidInputException>(() => Extend((1, BlockTokens + 1, 1)));
+        Assert.Throws<KvFullException>(() => Extend((1, BlockTokens, BlockTokens + 1)));
+        Extend((1, BlockTokens, BlockTokens));
+        Assert.Equal(0, _cache.FreeBlocks);
+        Assert.Equal([1, 1], _cache.Report().Select(sequence => sequence.SharedBlocks));
+    }
+
+    [Theory]
+    [InlineData(1, 2, BlockTokens - 1)]
+    [InlineData(1, 2, 0)]
+    [InlineData(1, 2, -BlockTokens)]
+    [InlineData(1, 2, 2 * BlockTokens)]
+    [InlineData(1, 1, BlockTokens)]
+    [InlineData(9, 2, BlockTokens)]
+    [InlineData(1, 3, BlockTokens)]
+    public void What_is_not_there_is_not_shared(long from, long to, int tokens)
+    {
+        Extend((1, 0, BlockTokens + 5), (3, 0, 1));
+        var before = _cache.Report();
+
+        Assert.False(_cache.Share(from, to, tokens));
+
+        Assert.Equal(before, _cache.Report());
+    }
+
+    [Fact]
     public void What_one_slice_frees_serves_another()
     {
         Extend((1, 0, 128));

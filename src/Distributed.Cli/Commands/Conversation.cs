@@ -90,13 +90,15 @@ internal sealed class Conversation(Terminal terminal, CoordinatorHost coordinato
             Session = session,
         };
         var generation = coordinator.Generate(request, Stop, cancellation);
+        var placement = coordinator.Placement;
         var recorder = coordinator.Pipeline.Recorder;
         var answer = await AnswerPrinter.PrintAsync(
             terminal, generation, recorder is null ? null : token => recorder.TokenOut(token.Step.Number), cancellation);
         _messages.Add(new ChatMessage("assistant", answer));
         if (generation.FinishReason == FinishReason.Length && generation.Statistics.GeneratedTokens != MaxTokens)
             terminal.Error.WriteLine($"warning: the context of {coordinator.Context} tokens is full");
-        if (coordinator.Placement.Costs is { } costs)
+        // What was predicted for one placement says nothing of another that took over on the way.
+        if (placement.Costs is { } costs && coordinator.Placement == placement)
             terminal.Error.WriteLine(ForecastLine.Of(GenerationForecast.Of(costs, generation.Statistics)));
         terminal.Error.WriteLine(StatisticsLine.Of(generation.Statistics, Sampling.Temperature > 0 ? Sampling.Seed : null));
     }

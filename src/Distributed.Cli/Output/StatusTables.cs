@@ -19,6 +19,8 @@ internal static class StatusTables
         terminal.OutConsole.Section("workers", OfWorkers(status));
         terminal.OutConsole.Section("products, GB of weights per second with 1, 8 and 256 tokens", OfProducts(status));
         terminal.OutConsole.Section("links", OfLinks(status.Links));
+        foreach (var recovery in status.Recoveries)
+            terminal.Error.WriteLine($"recovered at {recovery.At:u}: {Printable.Line($"{recovery}")}");
         if (status.Choice.Note is { } note)
             terminal.Error.WriteLine($"warning: {note}");
         foreach (var worker in status.Workers.Where(worker => worker.Reason is not null))

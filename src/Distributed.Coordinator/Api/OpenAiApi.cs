@@ -17,6 +17,7 @@ public static class OpenAiApi
         routes.MapGet("/health", context => WriteAsync(context, new HealthBody("ok")));
         routes.MapGet("/ready", context => ReadyAsync(context, host()));
         routes.MapGet("/status", Told(context => StatusAsync(context, Loaded(host))));
+        routes.MapGet("/sessions", Told(context => SessionsAsync(context, Loaded(host))));
         var api = routes.MapGroup("/v1");
         api.MapGet("/models", Told(context => ListModelsAsync(context, Loaded(host))));
         api.MapGet("/models/{id}", Told(context => GetModelAsync(context, Loaded(host))));
@@ -27,6 +28,9 @@ public static class OpenAiApi
 
     private static async Task StatusAsync(HttpContext context, CoordinatorHost host) => await context.Response.WriteAsJsonAsync(
         await ClusterStatus.OfAsync(host, context.RequestAborted), StatusJson.Default.ClusterStatus);
+
+    private static async Task SessionsAsync(HttpContext context, CoordinatorHost host) => await context.Response.WriteAsJsonAsync(
+        await ClusterSessions.OfAsync(host, context.RequestAborted), SessionsJson.Default.ClusterSessions);
 
     private static Task ListModelsAsync(HttpContext context, CoordinatorHost host) =>
         context.Response.WriteAsJsonAsync(new ModelList("list", [EntryOf(host)]), ApiJson.Default.ModelList);

@@ -17,6 +17,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     private readonly Lock _lock = new();
     private readonly LinkedList<Waiter> _waiting = [];
     private readonly Dictionary<string, Place> _kept = [];
+    private readonly HashSet<Place> _places = [];
     private Func<Exception>? _closed;
     private int _running;
     private int _usedBlocks;
@@ -96,6 +97,32 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         {
             lock (_lock)
                 return (_running, _waiting.Count);
+        }
+    }
+
+    /// <summary>The sessions that may have something in the KV cache and are not being released.</summary>
+    public IReadOnlyList<Session> Sessions
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _places.Where(place => !place.Releasing).Select(place => place.Session)];
+        }
+    }
+
+    /// <summary>All that have blocks set aside.</summary>
+    public IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _places.Select(place => (
+                    place.Session.Id,
+                    place.Session.Sequence,
+                    (string?)(place.Releasing ? "ending" : place.Running ? "running" : "idle"),
+                    place.Blocks))];
+            }
         }
     }
 
@@ -201,6 +228,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     private Place NewPlace(string? id)
     {
         var place = new Place(new Session(id ?? $"request-{Guid.NewGuid():N}", ++_lastSequence, kept: id is not null));
+        _places.Add(place);
         if (id is not null)
             _kept[id] = place;
         return place;
@@ -246,6 +274,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         {
             _releasingBlocks -= place.Blocks;
             Resize(place, 0);
+            _places.Remove(place);
             if (_kept.TryGetValue(place.Session.Id, out var kept) && kept == place)
                 _kept.Remove(place.Session.Id);
             work = Admit();

@@ -26,9 +26,11 @@ public sealed class Scheduler : IAsyncDisposable
     /// <param name="config">How many sequences run and wait, and the tokens in a step.</param>
     /// <param name="isEnd">Whether a token ends a generation.</param>
     /// <param name="changed">Told of every change of a session, and whether it should be on record soon; may not take time.</param>
+    /// <param name="sharesPrefixes">Whether a request begins with the KV cache of another session where that has the same first tokens.</param>
     /// <param name="recovers">Whether another pipeline takes this one's place when it fails; else all requests fail with it.</param>
     public Scheduler(
-        Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, Action<Session, bool> changed, bool recovers = false)
+        Pipeline pipeline, ClusterConfig config, Predicate<int> isEnd, Action<Session, bool> changed, bool recovers = false,
+        bool sharesPrefixes = false)
     {
         Stopping = _stop.Token;
         _changed = changed;
@@ -36,7 +38,7 @@ public sealed class Scheduler : IAsyncDisposable
         _context = pipeline.Placement.Context;
         var kvBlocks = pipeline.Placement.Stages.Min(stage => stage.Spec.KvBlocks);
         _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync);
-        Steps = new StepLoop(pipeline, config.MaxBatchTokens, recovers ? _admission.LoseKv : null);
+        Steps = new StepLoop(pipeline, config.MaxBatchTokens, recovers ? _admission.LoseKv : null, sharesPrefixes ? () => _admission.Sessions : null);
         if (!recovers)
             _ = CloseBehindAsync(pipeline);
     }
@@ -61,6 +63,9 @@ public sealed class Scheduler : IAsyncDisposable
 
     /// <summary>Requests that run, and that wait for a place.</summary>
     public (int Running, int Waiting) Load => _admission.Load;
+
+    /// <summary>The sequences that have room set aside for them: their sessions' names, what they do, and blocks on every stage.</summary>
+    internal IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places => _admission.Places;
 
     /// <summary>Ends a session and frees its KV cache; one with a request running ends with that.</summary>
     /// <returns>Whether there is such a session.</returns>
@@ -118,6 +123,7 @@ public sealed class Scheduler : IAsyncDisposable
 
     private async Task ReleaseAsync(Session session)
     {
+        await session.BeginReleaseAsync();
         try
         {
             // However long the steps take that were sent before: until the stages say so, the blocks are not free.

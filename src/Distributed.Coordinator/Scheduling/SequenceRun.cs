@@ -48,7 +48,14 @@ internal sealed class SequenceRun
     /// Finds what the KV cache holds of the prompt. Called by the loop that computes the rest: until then the cache may be lost with its
     /// stages.
     /// </summary>
-    public void Join() => Sent = _firstToCompute = ReusedTokens = Session.Reusable(_request.Tokens);
+    /// <param name="share">
+    /// Has a session without a KV cache begin with another one's: from the prompt, how many tokens it has from then on. Null not to.
+    /// </param>
+    public void Join(Func<Session, IReadOnlyList<int>, int>? share = null)
+    {
+        var own = Session.CachedTokens > 0 || share is null ? Session.Reusable(_request.Tokens) : share(Session, _request.Tokens);
+        Sent = _firstToCompute = ReusedTokens = own;
+    }
 
     /// <summary>Whose tokens these are.</summary>
     public Session Session { get; }

@@ -8,6 +8,7 @@ public sealed class StepCounts
     private long _promptTokens;
     private long _decodeTokens;
     private long _retriedSteps;
+    private long _sharedTokens;
     private volatile int _running;
     private volatile int _inFlight;
     private volatile int _mostInFlight;
@@ -26,6 +27,9 @@ public sealed class StepCounts
 
     /// <summary>Steps that failed and whose sequences were sent again one by one.</summary>
     public long RetriedSteps => Interlocked.Read(ref _retriedSteps);
+
+    /// <summary>Tokens of prompts that were not sent because other sessions had them in the KV cache.</summary>
+    public long SharedTokens => Interlocked.Read(ref _sharedTokens);
 
     /// <summary>Sequences that have a place and more tokens to come.</summary>
     public int Running => _running;
@@ -48,6 +52,8 @@ public sealed class StepCounts
         Interlocked.Add(ref _decodeTokens, flight.Step.Tokens.Count - prompt);
         _mostInFlight = Math.Max(_mostInFlight, inFlight);
     }
+
+    internal void Shared(int tokens) => Interlocked.Add(ref _sharedTokens, tokens);
 
     internal void Retried() => Interlocked.Increment(ref _retriedSteps);
 

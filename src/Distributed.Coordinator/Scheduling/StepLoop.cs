@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
+using Distributed.Coordinator.Sessions;
+using Distributed.Core;
 
 namespace Distributed.Coordinator.Scheduling;
 
@@ -31,6 +33,7 @@ internal sealed class StepLoop : IAsyncDisposable
     private const int MostLosses = 3;
 
     private readonly Action? _kvLost;
+    private readonly Func<IReadOnlyList<Session>>? _sessions;
     private readonly RunningSequences _sequences = new();
     private readonly Queue<Flight> _flights = new();
     private readonly ConcurrentQueue<(SequenceRun Run, bool Leaves)> _comers = new();
@@ -63,8 +66,10 @@ internal sealed class StepLoop : IAsyncDisposable
     /// Told, by the loop itself, when the pipeline has failed and <see cref="ResumeAsync"/> will bring another; null when none comes, and
     /// all sequences fail with the pipeline.
     /// </param>
-    public StepLoop(Pipeline pipeline, int maxTokens, Action? kvLost = null)
+    /// <param name="sessions">Those whose KV cache others may begin with; null where none does.</param>
+    public StepLoop(Pipeline pipeline, int maxTokens, Action? kvLost = null, Func<IReadOnlyList<Session>>? sessions = null)
     {
+        _sessions = sessions;
         (_pipeline, _maxTokens, _stages, _kvLost) = (pipeline, maxTokens, pipeline.Placement.Stages.Count, kvLost);
         _balance = new StageBalance(_stages);
         _landed = () => Wake();
@@ -299,7 +304,7 @@ internal sealed class StepLoop : IAsyncDisposable
         {
             if (!comer.Leaves)
             {
-                comer.Run.Join();
+                comer.Run.Join(_sessions is null ? null : Share);
                 _sequences.Add(comer.Run);
                 continue;
             }
@@ -309,6 +314,33 @@ internal sealed class StepLoop : IAsyncDisposable
         }
 
         _sequences.ResumePaused();
+    }
+
+    private int Share(Session session, IReadOnlyList<int> prompt)
+    {
+        var (from, tokens) = (session, 0);
+        foreach (var other in _sessions!())
+        {
+            var whole = other == session ? 0 : other.Reusable(prompt) / StageSpec.KvBlockTokens * StageSpec.KvBlockTokens;
+            (from, tokens) = whole > tokens ? (other, whole) : (from, tokens);
+        }
+
+        // Its release, which another thread orders, comes behind.
+        if (tokens == 0 || !from.TryPin())
+            return 0;
+        try
+        {
+            if (!_pipeline.TryFork(new Fork { Sequence = session.Sequence, From = from.Sequence, Tokens = tokens }))
+                return 0;
+            from.Share(tokens);
+            session.Share(tokens);
+            Counts.Shared(tokens);
+            return tokens;
+        }
+        finally
+        {
+            from.Unpin();
+        }
     }
 
     // Whether the pipeline has failed and another one comes.

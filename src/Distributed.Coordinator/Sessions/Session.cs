@@ -1,3 +1,4 @@
+using Distributed.Core;
 using Distributed.Core.Sampling;
 using Distributed.Grains;
 
@@ -17,6 +18,10 @@ public sealed class Session
     private SessionState _state = SessionState.Running;
     private long _revision;
     private int _cached;
+    private int _shared;
+    private int _pins;
+    private bool _releasing;
+    private TaskCompletionSource? _unpinned;
     private int _recorded;
 
     /// <param name="id">The name, from the client or made up.</param>
@@ -74,6 +79,7 @@ public sealed class Session
             _tokens.AddRange(prompt.Skip(reused));
             // What lies behind is cut off by the first step; until then it is of no use.
             _cached = reused;
+            _shared = Math.Min(_shared, reused);
             _recorded = Math.Min(_recorded, reused);
             _sampling = sampling;
             Change(SessionState.Running);
@@ -106,9 +112,47 @@ public sealed class Session
     {
         lock (_lock)
         {
-            _cached = 0;
+            (_cached, _shared) = (0, 0);
             Change(_state);
         }
+    }
+
+    /// <summary>Keeps the KV cache from being released until <see cref="Unpin"/>; false when that has begun already.</summary>
+    public bool TryPin()
+    {
+        lock (_lock)
+        {
+            _pins += _releasing ? 0 : 1;
+            return !_releasing;
+        }
+    }
+
+    /// <summary>Ends one <see cref="TryPin"/>.</summary>
+    public void Unpin()
+    {
+        lock (_lock)
+            if (--_pins == 0)
+                _unpinned?.TrySetResult();
+    }
+
+    /// <summary>From now on nobody can use the KV cache; done when nobody does.</summary>
+    public Task BeginReleaseAsync()
+    {
+        lock (_lock)
+        {
+            _releasing = true;
+            if (_pins == 0)
+                return Task.CompletedTask;
+            _unpinned ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _unpinned.Task;
+        }
+    }
+
+    /// <summary>Takes down that blocks of the first tokens are shared: a later request goes on behind a whole one of them.</summary>
+    public void Share(int tokens)
+    {
+        lock (_lock)
+            _shared = Math.Max(_shared, tokens);
     }
 
     /// <summary>The tokens from a position on.</summary>
@@ -182,7 +226,8 @@ public sealed class Session
         var reused = 0;
         while (reused < reusable && _tokens[reused] == prompt[reused])
             reused++;
-        return reused;
+        // A shared block is not written to: the part of it that is the same is computed again in one of its own.
+        return reused < _shared ? reused / StageSpec.KvBlockTokens * StageSpec.KvBlockTokens : reused;
     }
 
     private void Change(SessionState state)

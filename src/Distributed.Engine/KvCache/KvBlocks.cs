@@ -5,12 +5,15 @@ namespace Distributed.Engine.KvCache;
 
 /// <summary>
 /// Hands out the blocks of a stage's KV cache: a pool of free ones, and per sequence a table of those it holds (Kwon et al. 2023).
+/// Sequences that begin with the same tokens may share whole blocks; a shared block is never written to.
 /// Safe to ask from any thread; the tables it gives out are to be read by the thread that extends and releases.
 /// </summary>
 public sealed class KvBlocks
 {
     private readonly Lock _gate = new();
     private readonly Stack<int> _free;
+    // How many sequences hold a block.
+    private readonly int[] _holders;
     private readonly Dictionary<long, Table> _tables = [];
 
     /// <param name="blocks">Blocks in the pool.</param>
@@ -19,6 +22,7 @@ public sealed class KvBlocks
     {
         Blocks = blocks;
         BlockBytes = blockBytes;
+        _holders = new int[blocks];
         _free = new Stack<int>(Enumerable.Range(0, blocks).Reverse());
     }
 
@@ -44,7 +48,9 @@ public sealed class KvBlocks
     /// </summary>
     /// <param name="slices">At most one per sequence.</param>
     /// <param name="result">Gets the slices with their block tables, numbered through the batch; what it had is dropped.</param>
-    /// <exception cref="InvalidInputException">A slice is empty, begins past what is cached, or its sequence comes twice.</exception>
+    /// <exception cref="InvalidInputException">
+    /// A slice is empty, begins past what is cached or within a shared block, or its sequence comes twice.
+    /// </exception>
     /// <exception cref="KvFullException">There are too few free blocks.</exception>
     public void Extend(ReadOnlySpan<SequenceSlice> slices, List<BatchSlice> result)
     {
@@ -62,6 +68,27 @@ public sealed class KvBlocks
                 result.Add(new BatchSlice(slice.Sequence, slice.Start, slice.Count, offset, table.Blocks));
                 offset += slice.Count;
             }
+        }
+    }
+
+    /// <summary>Begins a sequence with the first blocks of another one, which both hold from then on.</summary>
+    /// <param name="from">The other one.</param>
+    /// <param name="to">The new one; it may hold nothing yet.</param>
+    /// <param name="tokens">Tokens of whole blocks; at most those cached of the other one.</param>
+    /// <returns>False, and nothing is changed, where that is not so.</returns>
+    public bool Share(long from, long to, int tokens)
+    {
+        lock (_gate)
+        {
+            if (from == to || tokens < 1 || tokens % StageSpec.KvBlockTokens != 0 || _tables.ContainsKey(to)
+                || !_tables.TryGetValue(from, out var source) || source.Tokens < tokens)
+                return false;
+            var table = new Table { Tokens = tokens };
+            table.Blocks.AddRange(source.Blocks.Take(tokens / StageSpec.KvBlockTokens));
+            foreach (var block in table.Blocks)
+                _holders[block]++;
+            _tables.Add(to, table);
+            return true;
         }
     }
 
@@ -85,7 +112,8 @@ public sealed class KvBlocks
             return
             [
                 .. _tables.OrderBy(entry => entry.Key).Select(entry => new SequenceKv(
-                    entry.Key, entry.Value.Tokens, entry.Value.Blocks.Count, entry.Value.Blocks.Count * BlockBytes)),
+                    entry.Key, entry.Value.Tokens, entry.Value.Blocks.Count, entry.Value.Blocks.Count * BlockBytes,
+                    entry.Value.Blocks.Count(IsShared))),
             ];
         }
     }
@@ -104,14 +132,23 @@ public sealed class KvBlocks
             foreach (var earlier in slices[..i])
                 if (earlier.Sequence == sequence)
                     throw Wrong(i, "sequence", sequence, "must not come twice in a step");
-            needed += BlocksFor((long)start + count) - (table?.Blocks.Count ?? 0);
+            var kept = (int)BlocksFor(start);
+            if (start % StageSpec.KvBlockTokens != 0 && IsShared(table!.Blocks[kept - 1]))
+                throw Wrong(i, "start", start, $"must not lie within a block that sequence {sequence} shares with others");
+            needed += BlocksFor((long)start + count) - kept;
+            // What is cut off comes free where nobody else holds it.
+            for (var block = kept; block < (table?.Blocks.Count ?? 0); block++)
+                needed -= IsShared(table!.Blocks[block]) ? 0 : 1;
         }
+
         if (needed > _free.Count)
             throw new KvFullException((int)Math.Min(needed, int.MaxValue), _free.Count, Blocks, StageSpec.KvBlockTokens);
 
         static InvalidInputException Wrong(int slice, string key, long value, string rule) =>
             new($"slices[{slice}].{key}", value.ToString(CultureInfo.InvariantCulture), rule);
     }
+
+    private bool IsShared(int block) => _holders[block] > 1;
 
     private static long BlocksFor(long tokens) => (tokens + StageSpec.KvBlockTokens - 1) / StageSpec.KvBlockTokens;
 
@@ -122,11 +159,15 @@ public sealed class KvBlocks
         var blocks = StageSpec.BlocksFor(tokens);
         while (table.Blocks.Count > blocks)
         {
-            _free.Push(table.Blocks[^1]);
+            if (--_holders[table.Blocks[^1]] == 0)
+                _free.Push(table.Blocks[^1]);
             table.Blocks.RemoveAt(table.Blocks.Count - 1);
         }
         while (table.Blocks.Count < blocks)
+        {
+            _holders[_free.Peek()] = 1;
             table.Blocks.Add(_free.Pop());
+        }
         table.Tokens = tokens;
         return table;
     }

@@ -5,7 +5,8 @@ namespace Distributed.Engine.KvCache;
 /// <param name="Tokens">Tokens whose keys and values are held.</param>
 /// <param name="Blocks">Blocks they take.</param>
 /// <param name="Bytes">Bytes of these blocks, over all layers of the stage.</param>
-public readonly record struct SequenceKv(long Sequence, int Tokens, int Blocks, long Bytes);
+/// <param name="SharedBlocks">How many of the blocks other sequences hold too.</param>
+public readonly record struct SequenceKv(long Sequence, int Tokens, int Blocks, long Bytes, int SharedBlocks = 0);
 
 /// <summary>The tokens of one sequence in a step.</summary>
 /// <param name="Sequence">The sequence's number.</param>
