@@ -12,7 +12,7 @@ namespace Distributed.Gpu.Tests;
 /// <summary>What kernels become on cards with CUDA, from the oldest with tensor cores to Hopper; no card is needed to see it.</summary>
 public sealed class PtxTests : IDisposable
 {
-    private readonly Context _context = Context.Create(builder => builder.WithPackedDot());
+    private readonly Context _context = Context.Create(builder => builder.WithPackedDot().WithFused());
 
     public static TheoryData<int> Architectures => [70, 75, 80, 86, 89, 90];
 
@@ -43,6 +43,7 @@ public sealed class PtxTests : IDisposable
             var tokens = kernel.Name == "Four" ? 4 : 1;
             // Eight words a block for each input; weights, and two loads of each input.
             Assert.Equal(8 * tokens, Regex.Count(ptx, @"\bdp4a\.s32\.s32\b"));
+            Assert.Equal(tokens, Regex.Count(ptx, @"\bfma\.rn\.f32\b"));
             Assert.InRange(Regex.Count(ptx, @"\bld\.(global\.)?v4\.b32\b"), 1 + (2 * tokens), 3 + (2 * tokens));
         }
     }

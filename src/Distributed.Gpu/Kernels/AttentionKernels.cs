@@ -208,5 +208,6 @@ public static class AttentionKernels
         }
     }
 
-    private static float Merge(float before, float factor, float now, float nowFactor) => (before * factor) + (now * nowFactor);
+    private static float Merge(float before, float factor, float now, float nowFactor) =>
+        Fused.MultiplyAdd(before, factor, now * nowFactor);
 }

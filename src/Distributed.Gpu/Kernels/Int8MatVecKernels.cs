@@ -154,6 +154,7 @@ public static class Int8MatVecKernels
         dot = PackedDot.Add(weight.Second.Z, second.Z, dot);
         dot = PackedDot.Add(weight.Second.W, second.W, dot);
         var sum = input.Cast<int>()[layout.Sums + block];
-        return input.Cast<float>()[layout.Scales + block] * ((weight.Scale * (dot + (weight.Shift * sum))) + (weight.Offset * sum));
+        var product = Fused.MultiplyAdd(weight.Offset, sum, weight.Scale * (dot + (weight.Shift * sum)));
+        return input.Cast<float>()[layout.Scales + block] * product;
     }
 }
