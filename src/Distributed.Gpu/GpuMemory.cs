@@ -39,7 +39,7 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
         (_prepared, _handedOut) = (Take(bytes), 0);
     }
 
-    /// <summary>Memory of whatever content; disposing of the second part gives back what is apart at once.</summary>
+    /// <summary>Memory that holds zeros; disposing of the second part gives back what is apart at once.</summary>
     public (ArrayView<byte> View, IDisposable? Apart) Allocate(long bytes)
     {
         // An empty view has no address that kernels could be given.
@@ -69,7 +69,11 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     {
         try
         {
-            return device.Accelerator.Allocate1D<byte>(bytes);
+            // What is in it must not depend on who had it before: a key that nobody may look at is still read, and then left out.
+            var buffer = device.Accelerator.Allocate1D<byte>(bytes);
+            buffer.MemSetToZero();
+            device.Accelerator.Synchronize();
+            return buffer;
         }
         catch (Exception error) when (error is AcceleratorException or OutOfMemoryException)
         {
