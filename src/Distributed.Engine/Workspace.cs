@@ -37,7 +37,8 @@ internal sealed class Workspace : IDisposable
             BranchOutput = [Branch];
             RouterOutput = [Router];
             HeadOutputs = [Logits];
-            foreach (var input in buffers.Inputs)
+            // The largest first: memory that is handed out piece by piece has no use for what a smaller one took.
+            foreach (var input in buffers.Inputs.OrderByDescending(input => StageBuffers.ScratchBytes(input.Rows, input.Columns)))
                 backend.Reserve(input.Rows, input.Columns);
             if (config.Experts is { } experts && spec.NumLayers > 0)
                 Choices = backend.AllocateChoices(spec.MaxBatchTokens, experts.Count, experts.PerToken);

@@ -9,8 +9,8 @@ namespace Distributed.Cluster.Links;
 
 /// <summary>
 /// Times the way from this node to another over a Forward stream: hidden states of a decode step there and back, those of a
-/// prefill chunk there and acknowledged. Beside it, where that is
-/// wanted and the other node is on this machine, a plain socket does the same.
+/// prefill chunk there and acknowledged. Beside it, where that is wanted and the other node is on this machine, a plain socket does
+/// the same.
 /// </summary>
 public static class LinkProbe
 {
@@ -88,7 +88,6 @@ public static class LinkProbe
                 return Failed(FailureCode.NextUnreachable, NotWithin());
             return new ProbeLinkReply { Failure = StageFailureException.From(error, FailureCode.NextUnreachable, address.ToString()).Failure };
         }
-
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             return Failed(FailureCode.NextUnreachable, NotWithin());

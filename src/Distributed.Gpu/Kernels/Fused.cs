@@ -17,24 +17,10 @@ public static class Fused
     public static float MultiplyAdd(float a, float b, float c) => (a * b) + c;
 
     /// <summary>Tells a context that is being built of the instruction.</summary>
-    public static Context.Builder WithFused(this Context.Builder builder)
-    {
-        builder.GetIntrinsicManager().RegisterMethod(
-            typeof(Fused).GetMethod(nameof(MultiplyAdd))!,
-            new PTXIntrinsic(typeof(Fused).GetMethod(nameof(EmitFma))!, IntrinsicImplementationMode.GenerateCode, CudaArchitecture.SM_20));
-        return builder;
-    }
+    public static Context.Builder WithFused(this Context.Builder builder) =>
+        builder.WithInstruction(typeof(Fused), nameof(MultiplyAdd), nameof(EmitFma), CudaArchitecture.SM_20);
 
     /// <summary>Writes the instruction: ILGPU calls it where a kernel calls <see cref="MultiplyAdd"/>.</summary>
-    public static void EmitFma(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value)
-    {
-        var (a, b, c) = (
-            codeGenerator.LoadPrimitive(value[0]), codeGenerator.LoadPrimitive(value[1]), codeGenerator.LoadPrimitive(value[2]));
-        var target = codeGenerator.AllocateHardware(value);
-        using var command = codeGenerator.BeginCommand("fma.rn.f32");
-        command.AppendArgument(target);
-        command.AppendArgument(a);
-        command.AppendArgument(b);
-        command.AppendArgument(c);
-    }
+    public static void EmitFma(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value) =>
+        PtxInstruction.WriteThree(codeGenerator, value, "fma.rn.f32");
 }

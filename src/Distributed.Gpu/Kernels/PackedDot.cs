@@ -21,24 +21,10 @@ public static class PackedDot
         sum + ((sbyte)a * (sbyte)b) + ((sbyte)(a >> 8) * (sbyte)(b >> 8)) + ((sbyte)(a >> 16) * (sbyte)(b >> 16)) + ((a >> 24) * (b >> 24));
 
     /// <summary>Tells a context that is being built of the instruction.</summary>
-    public static Context.Builder WithPackedDot(this Context.Builder builder)
-    {
-        builder.GetIntrinsicManager().RegisterMethod(
-            typeof(PackedDot).GetMethod(nameof(Add))!,
-            new PTXIntrinsic(typeof(PackedDot).GetMethod(nameof(EmitDp4a))!, IntrinsicImplementationMode.GenerateCode, CudaArchitecture.SM_61));
-        return builder;
-    }
+    public static Context.Builder WithPackedDot(this Context.Builder builder) =>
+        builder.WithInstruction(typeof(PackedDot), nameof(Add), nameof(EmitDp4a), CudaArchitecture.SM_61);
 
     /// <summary>Writes the instruction: ILGPU calls it where a kernel calls <see cref="Add"/>.</summary>
-    public static void EmitDp4a(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value)
-    {
-        var (a, b, sum) = (
-            codeGenerator.LoadPrimitive(value[0]), codeGenerator.LoadPrimitive(value[1]), codeGenerator.LoadPrimitive(value[2]));
-        var target = codeGenerator.AllocateHardware(value);
-        using var command = codeGenerator.BeginCommand("dp4a.s32.s32");
-        command.AppendArgument(target);
-        command.AppendArgument(a);
-        command.AppendArgument(b);
-        command.AppendArgument(sum);
-    }
+    public static void EmitDp4a(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value) =>
+        PtxInstruction.WriteThree(codeGenerator, value, "dp4a.s32.s32");
 }

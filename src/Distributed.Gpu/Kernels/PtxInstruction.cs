@@ -1,0 +1,38 @@
+using ILGPU;
+using ILGPU.Backends.PTX;
+using ILGPU.IR;
+using ILGPU.IR.Intrinsics;
+using ILGPU.Runtime.Cuda;
+
+namespace Distributed.Gpu.Kernels;
+
+/// <summary>Methods of kernels that are one instruction on cards with CUDA, and the code that is written on all other devices.</summary>
+internal static class PtxInstruction
+{
+    /// <summary>Tells a context that is being built that a method is an instruction.</summary>
+    /// <param name="builder">Builds the context.</param>
+    /// <param name="type">Has the methods.</param>
+    /// <param name="method">The method that kernels call.</param>
+    /// <param name="emit">The method that writes the instruction.</param>
+    /// <param name="since">The first cards that have it.</param>
+    public static Context.Builder WithInstruction(
+        this Context.Builder builder, Type type, string method, string emit, CudaArchitecture since)
+    {
+        builder.GetIntrinsicManager().RegisterMethod(
+            type.GetMethod(method)!, new PTXIntrinsic(type.GetMethod(emit)!, IntrinsicImplementationMode.GenerateCode, since));
+        return builder;
+    }
+
+    /// <summary>Writes an instruction of three operands.</summary>
+    public static void WriteThree(PTXCodeGenerator codeGenerator, Value value, string instruction)
+    {
+        var (a, b, c) = (
+            codeGenerator.LoadPrimitive(value[0]), codeGenerator.LoadPrimitive(value[1]), codeGenerator.LoadPrimitive(value[2]));
+        var target = codeGenerator.AllocateHardware(value);
+        using var command = codeGenerator.BeginCommand(instruction);
+        command.AppendArgument(target);
+        command.AppendArgument(a);
+        command.AppendArgument(b);
+        command.AppendArgument(c);
+    }
+}
