@@ -143,9 +143,9 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
             var units = (end - column) / TWeights.Type.BlockLength;
             // Registers load more rows than one, which lie apart.
             if (stride == 0)
-                Unpack<ByteLanesScalar, RowBytesScalar>(unit, stride, units, panel);
+                Unpack<ByteLanesScalar, RowBytesScalar>(unit, stride, units, panel, ahead: false);
             else
-                Unpack<TBytes, TRows>(unit, stride, units, panel);
+                Unpack<TBytes, TRows>(unit, stride, units, panel, ahead: tokens > FewTokens);
             if (TWeights.FactorsAreHalves)
                 TBytes.ToSingles(halves, factors, units * UnitBlocks * TWeights.Terms.Vectors * WeightPanel.Rows);
             var block = column / WeightPanel.BlockColumns;
@@ -164,8 +164,11 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
                 ValuesStep = (long)task.Tokens * Int8Input.BlockLength,
                 ScalesStep = (long)task.Tokens * sizeof(float),
             };
-            Multiply(ref work);
             unit += units * TWeights.Type.BlockBytes;
+            if (tokens <= FewTokens && stride > 0)
+                MultiplyAndFetch(ref work, unit, stride, units * TWeights.Type.BlockBytes);
+            else
+                Multiply(ref work);
         }
         for (var token = 0; token < tokens; token++)
         {
@@ -177,14 +180,35 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
         }
     }
 
-    private static void Unpack<TFactors, TNumbers>(byte* unit, long stride, int units, WeightPanel panel)
+    /// <summary>Asks for the next part of the rows, <paramref name="next"/>, while this one is multiplied.</summary>
+    private void MultiplyAndFetch(ref PanelTask work, byte* next, long stride, long bytes)
+    {
+        const int slices = 8;
+        var blocks = work.Blocks;
+        for (var i = 0; i < slices; i++)
+        {
+            work.Blocks = ((i + 1) * blocks / slices) - (i * blocks / slices);
+            for (var line = next + (i * bytes / slices); line < next + ((i + 1) * bytes / slices); line += CacheLine)
+                for (var row = 0; row < WeightPanel.Rows; row += 8)
+                    WeightAhead.Prefetch(line + (row * stride), stride);
+            Multiply(ref work);
+            work.Numbers += work.Blocks * WeightPanel.BlockBytes;
+            work.Factors += work.Blocks * TWeights.Terms.Vectors * WeightPanel.Rows;
+            work.Values += work.Blocks * work.ValuesStep;
+            work.Scales = (float*)((byte*)work.Scales + (work.Blocks * work.ScalesStep));
+            work.Terms = (int*)((byte*)work.Terms + (work.Blocks * work.ScalesStep));
+            work.SecondTerms = (int*)((byte*)work.SecondTerms + (work.Blocks * work.ScalesStep));
+        }
+    }
+
+    private static void Unpack<TFactors, TNumbers>(byte* unit, long stride, int units, WeightPanel panel, bool ahead)
         where TFactors : struct, IByteLanes<TFactors>
         where TNumbers : struct, IRowBytes<TNumbers>
     {
         for (var row = 0; row < WeightPanel.Rows; row += TFactors.Rows)
             Factors<TFactors>(unit + (row * stride), stride, units, panel.FromRow(row));
         for (var row = 0; row < WeightPanel.Rows; row += TNumbers.Rows)
-            Numbers<TNumbers>(unit + (row * stride), stride, units, panel.FromRow(row).Numbers);
+            Numbers<TNumbers>(unit + (row * stride), stride, units, panel.FromRow(row).Numbers, ahead);
     }
 
     // In methods of their own, since the compiler stops inlining in long ones.
@@ -199,15 +223,16 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Numbers<T>(byte* unit, long stride, int units, byte* target)
+    private static void Numbers<T>(byte* unit, long stride, int units, byte* target, bool ahead)
         where T : struct, IRowBytes<T>
     {
         var bytes = TWeights.Type.BlockBytes;
+        var unitBlocks = UnitBlocks;
         for (; units > 0; units--, unit += bytes)
         {
-            if (T.Rows >= 8)
+            if (T.Rows >= 8 && ahead)
                 WeightAhead.Prefetch(unit, bytes, stride, T.Rows);
-            for (var block = 0; block < UnitBlocks; block++, target += WeightPanel.BlockBytes)
+            for (var block = 0; block < unitBlocks; block++, target += WeightPanel.BlockBytes)
             {
                 Store(TWeights.Numbers<T>(unit, stride, block, 0), target);
                 Store(TWeights.Numbers<T>(unit, stride, block, 1), target + (WeightPanel.BlockBytes / 2));

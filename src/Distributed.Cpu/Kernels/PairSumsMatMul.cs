@@ -14,7 +14,11 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
     private const int StepTokens = 4;
     private const int StepRows = 8;
 
-    private static bool IsSmall => !TWeights.HasHalves && TWeights.Bits <= 4;
+    private static bool IsSmall
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => !TWeights.HasHalves && TWeights.Bits <= 4;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Multiply(ref PanelTask task)
