@@ -9,6 +9,7 @@ namespace Distributed.Cpu;
 /// </summary>
 public sealed unsafe partial class CpuBackend : Backend
 {
+    private readonly InstructionSets _instructions;
     private readonly CpuThreads _threads;
     private readonly LaneKernels _kernels;
     private readonly MatMulKernels _products;
@@ -25,6 +26,7 @@ public sealed unsafe partial class CpuBackend : Backend
     public CpuBackend(int threads, InstructionSets instructions = InstructionSets.All)
     {
         instructions &= Processor.Instructions;
+        _instructions = instructions;
         _kernels = LaneKernels.For(instructions);
         _products = new MatMulKernels(instructions);
         _threads = new CpuThreads(threads);
@@ -46,6 +48,8 @@ public sealed unsafe partial class CpuBackend : Backend
     /// </summary>
     public override Weight Load(Tensor tensor)
     {
+        if (tensor.Dimensions.Count > 1)
+            Rehearsal.Start(_instructions, tensor.Type);
         if (tensor.Dimensions.Count < ExpertDimensions)
             foreach (var part in tensor.Parts)
                 MappedPages.Load(part.Data, part.Bytes);

@@ -41,6 +41,7 @@ internal static unsafe class AttentionWeights<T>
     }
 
     /// <summary>Divides the outputs by the sums of the weights.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Finish(in AttentionState state)
     {
         for (var i = 0; i < state.Count; i++)
@@ -48,7 +49,7 @@ internal static unsafe class AttentionWeights<T>
     }
 
     /// <summary>Takes a new largest score, and returns what has to be done to all that is relative to the one before.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float Raise(float* weights, float* largest, float* sums)
     {
         var before = *largest;
@@ -75,6 +76,7 @@ internal static unsafe class AttentionWeights<T>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Cap(in AttentionState state, T factor)
     {
         for (var i = 0; i < state.Count * Tokens; i += Lanes.Count)

@@ -51,6 +51,7 @@ internal readonly unsafe struct ByteLanes128(Vector128<uint> value) : IByteLanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes128 value, float* target) => Lanes128.Half(value._v & Vector128.Create(0xFFFFu)).Store(target);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ToSingles(ushort* source, float* target, int count)
     {
         for (var i = 0; i < count; i += Lanes.Count)

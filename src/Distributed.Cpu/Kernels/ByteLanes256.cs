@@ -64,6 +64,7 @@ internal readonly unsafe struct ByteLanes256(Vector256<uint> value) : IByteLanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes256 value, float* target) => Lanes256.Half(value._v).Store(target);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ToSingles(ushort* source, float* target, int count)
     {
         if (AssembledHalves.ToSingles is not null)

@@ -69,6 +69,7 @@ internal readonly unsafe struct ByteLanes512(Vector512<uint> value) : IByteLanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreLowHalves(ByteLanes512 value, float* target) => Lanes512.Half(value._v & Vector512.Create(0xFFFFu)).Store(target);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ToSingles(ushort* source, float* target, int count)
     {
         if (AssembledHalves.ToSingles is not null)

@@ -78,6 +78,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     public override InputTerms? Terms => TWeights.Terms;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
         var row = firstRow;
@@ -181,6 +182,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     }
 
     /// <summary>Asks for the next part of the rows, <paramref name="next"/>, while this one is multiplied.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyAndFetch(ref PanelTask work, byte* next, long stride, long bytes)
     {
         const int slices = 8;
@@ -201,6 +203,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Unpack<TFactors, TNumbers>(byte* unit, long stride, int units, WeightPanel panel, bool ahead)
         where TFactors : struct, IByteLanes<TFactors>
         where TNumbers : struct, IRowBytes<TNumbers>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Distributed.Core;
 
@@ -22,6 +23,7 @@ internal static unsafe class KvBlocks<T>
     /// <param name="headDim">Values per head.</param>
     /// <param name="block">The head's keys in the block.</param>
     /// <param name="token">The token's place in the block.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WriteKey(KvType type, float* source, int headDim, byte* block, int token)
     {
         switch (type)
@@ -50,6 +52,7 @@ internal static unsafe class KvBlocks<T>
 
     /// <summary>Writes the value of one token.</summary>
     /// <inheritdoc cref="WriteKey"/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WriteValue(KvType type, float* source, int headDim, byte* block, int token)
     {
         block += type.Bytes(headDim) * token;
@@ -69,6 +72,7 @@ internal static unsafe class KvBlocks<T>
     }
 
     /// <summary>All keys of a block as float32 [headDim][tokens]: in place where they are that already, else in <paramref name="buffer"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float* ReadKeys(KvType type, byte* block, int headDim, float* buffer)
     {
         if (type == KvType.F32)
@@ -94,6 +98,7 @@ internal static unsafe class KvBlocks<T>
     /// The values of a block's first tokens as float32 [tokens][headDim]: in place where they are that already, else in
     /// <paramref name="buffer"/>. Up to fifteen numbers behind the last may be read, and mean nothing.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float* ReadValues(KvType type, byte* block, int tokens, int headDim, float* buffer)
     {
         if (type == KvType.F32)
@@ -111,6 +116,7 @@ internal static unsafe class KvBlocks<T>
     }
 
     /// <summary>Sixteen at a time: a block has a multiple of sixteen values, whatever the size of its heads.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float* ReadHalves(byte* source, int count, float* buffer)
     {
         if (T.IsOneRegister && AssembledHalves.ToSingles is not null)
@@ -123,6 +129,7 @@ internal static unsafe class KvBlocks<T>
         return buffer;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WriteHalves(float* source, int count, Half* target)
     {
         var i = 0;
@@ -136,6 +143,7 @@ internal static unsafe class KvBlocks<T>
     }
 
     /// <summary>Rounds 32 values to bytes and returns their scale.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static Half Quantize(float* source, sbyte* target)
     {
         var first = T.Load(source);

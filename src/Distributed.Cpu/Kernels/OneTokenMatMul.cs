@@ -23,6 +23,7 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
     private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
     /// <summary>Multiplies rows from <paramref name="row"/> on and returns the first that is left, less than a step before the end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Run(in MatMulTask task, int row, int endRow)
     {
         var step = (endRow - row) / T.Rows;
