@@ -48,6 +48,8 @@ internal static class CommandLine
         new PlanCommand(terminal),
         new StatusCommand(terminal),
         new SessionsCommand(terminal),
+        new DrainCommand(terminal),
+        new RebalanceCommand(terminal),
         new InspectCommand(terminal),
         new TokenizeCommand(terminal),
         new LogitsCommand(terminal),

@@ -3,6 +3,7 @@ using Distributed.Cluster.Config;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Core;
+using Distributed.Grains;
 
 namespace Distributed.Coordinator;
 
@@ -34,6 +35,11 @@ public static class ClusterPlan
     public static Placement Make(
         ModelFile model, ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers, LinkTable? links = null) =>
         Planner(model, links, null).Plan(config, workers);
+
+    /// <summary>A placement that is on record, with what is known of the workers now; null where it cannot be any more.</summary>
+    internal static Placement? Recall(ModelFile model, ClusterConfig config, ClusterSurvey survey, PipelineRecord record) =>
+        Planner(model, survey.Links, survey.Unprofiled).Recall(
+            config, survey.Workers, [.. record.Stages.Select(stage => (stage.Worker, stage.Device, stage.FirstLayer, stage.EndLayer))]);
 
     private static Planner Planner(ModelFile model, LinkTable? links, IReadOnlyDictionary<string, string>? unprofiled) =>
         new(model.Config, spec => StageMemoryForecast.Forecast(model, spec), ModelUnits.Of(model), links, unprofiled);

@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Coordinator.Planning;
 using Distributed.Coordinator.Recovery;
 using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Sessions;
+using Distributed.Coordinator.State;
 using Distributed.Core;
 using Distributed.Core.Chat;
 using Distributed.Core.Tokenization;
@@ -20,7 +22,9 @@ public sealed class CoordinatorHost : IAsyncDisposable
     // One coordinator runs one pipeline.
     private const string PipelineKey = "main";
     private static readonly TimeSpan RecordInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RestoreTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan GrainTimeout = TimeSpan.FromSeconds(10);
+    private readonly StateStore _state;
     private readonly LocalSilo _silo;
     private readonly SessionRecorder _recorder;
     private readonly WorkerHealth _health;
@@ -28,8 +32,10 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private int _disposed;
 
     private CoordinatorHost(
-        ClusterConfig config, ModelFile model, Tokenizer tokenizer, LocalSilo silo, Pipeline pipeline, ClusterSurvey survey)
+        ClusterConfig config, ModelFile model, Tokenizer tokenizer, StateStore state, LocalSilo silo, Pipeline pipeline, ClusterSurvey survey,
+        IReadOnlyList<string> drained)
     {
+        _state = state;
         Survey = survey;
         Config = config;
         Model = model;
@@ -39,7 +45,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         _health = new WorkerHealth(config);
         _recorder = new SessionRecorder(silo.Grains, LayoutOf(pipeline, model.Config), RecordInterval);
         Scheduler = new Scheduler(pipeline, config, tokenizer.IsEndOfGeneration, _recorder.Changed, recovers: true, sharesPrefixes: true);
-        Recovery = new PipelineRecovery(pipeline, model, config, survey, Scheduler, BeginEpochAsync, AdoptAsync);
+        Recovery = new PipelineRecovery(pipeline, model, config, survey, Scheduler, BeginEpochAsync, AdoptAsync, drained);
     }
 
     /// <summary>The cluster.</summary>
@@ -71,6 +77,12 @@ public sealed class CoordinatorHost : IAsyncDisposable
         }
     }
 
+    /// <summary>What there was of a coordinator before this one; null where there was nothing.</summary>
+    public RestartReport? Restart { get; private set; }
+
+    /// <summary>Where its state is, for people.</summary>
+    public string State => _state.Description;
+
     /// <summary>Which stage has which layers.</summary>
     public Placement Placement => Pipeline.Placement;
 
@@ -92,39 +104,70 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
     public static Task<CoordinatorHost> StartAsync(
         ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, CancellationToken cancellation) =>
-        StartAsync(config, logLevel, progress, null, cancellation);
+        StartAsync(config, logLevel, progress, StateStore.InMemory, cancellation);
 
     /// <summary>Starts it with another grain storage than memory.</summary>
     internal static Task<CoordinatorHost> StartAsync(
         ClusterConfig config, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage, CancellationToken cancellation) =>
-        StartAsync(config, LogLevel.Warning, progress, storage, cancellation);
+        StartAsync(config, LogLevel.Warning, progress, storage is null ? StateStore.InMemory : StateStore.Of(storage), cancellation);
 
-    private static async Task<CoordinatorHost> StartAsync(
-        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, Action<ISiloBuilder>? storage,
-        CancellationToken cancellation)
+    /// <summary>The same with a state that outlives it: where another coordinator has left one there, it is gone on with.</summary>
+    /// <param name="config">The cluster; its workers are running.</param>
+    /// <param name="logLevel">What its grains log on standard error, below <see cref="LogLevel.Warning"/>; else nothing.</param>
+    /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
+    /// <param name="state">The state; the coordinator closes it.</param>
+    /// <param name="cancellation">Gives up; what was loaded is unloaded.</param>
+    /// <exception cref="InvalidInputException">The model file or the config is wrong, or the model does not fit.</exception>
+    /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
+    public static async Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, StateStore state, CancellationToken cancellation)
     {
-        var model = ModelFile.Open(config.Model);
+        var started = Stopwatch.GetTimestamp();
         // The silo takes longer to start than workers to answer.
-        var starting = Task.Run(() => LocalSilo.StartAsync(storage, logLevel, cancellation), cancellation);
+        var starting = Task.Run(() => LocalSilo.StartAsync(state.Configure, logLevel, cancellation), cancellation);
+        ModelFile? model = null;
         Pipeline? pipeline = null;
         try
         {
+            model = ModelFile.Open(config.Model);
             var tokenizer = model.Tokenizer;
             var survey = await ClusterSurvey.MakeAsync(model, config, cancellation);
-            var placement = ClusterPlan.Make(model, config, survey);
             var silo = await starting;
             var grain = silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
-            var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
-            pipeline = await Pipeline.StartAsync(model, config, placement, epoch, progress, cancellation);
-            await grain.PlaceAsync(RecordOf(pipeline, model)).WaitAsync(GrainTimeout, cancellation);
-            return new CoordinatorHost(config, model, tokenizer, silo, pipeline, survey);
+            var record = await grain.GetAsync().WaitAsync(GrainTimeout, cancellation);
+            var found = await PipelineStart.FindAsync(model, config, record, survey, cancellation);
+            survey = found.Survey;
+            pipeline = found.Pipeline;
+            if (pipeline is null)
+            {
+                var placement = ClusterPlan.Make(model, found.Config, survey);
+                var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+                pipeline = await Pipeline.StartAsync(model, config, placement, epoch, progress, cancellation);
+                await grain.PlaceAsync(RecordOf(pipeline, model, config, found.Drained)).WaitAsync(GrainTimeout, cancellation);
+            }
+
+            var isSameModel = record is null || record.ModelHash == Convert.ToHexStringLower(model.Hash);
+            var sessions = await RestoredSessions.ReadAsync(silo.Grains, isSameModel, found.Held).WaitAsync(RestoreTimeout, cancellation);
+            if (sessions.Strays.Count > 0)
+                await pipeline.ReleaseAsync(sessions.Strays, cancellation);
+            var host = new CoordinatorHost(config, model, tokenizer, state, silo, pipeline, survey, found.Drained);
+            host.Restore(sessions);
+            if (record is not null)
+            {
+                host.Restart = new RestartReport(
+                    record.Epoch, pipeline.Epoch, found.Reason, sessions.Sessions.Count, sessions.Tokens.Known, sessions.Tokens.Kept,
+                    Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+            }
+
+            return host;
         }
         catch
         {
             if (pipeline is not null)
                 await pipeline.DisposeAsync();
             await StopAsync(starting);
-            model.Dispose();
+            state.Dispose();
+            model?.Dispose();
             throw;
         }
     }
@@ -173,7 +216,19 @@ public sealed class CoordinatorHost : IAsyncDisposable
         await Pipeline.DisposeAsync();
         await _recorder.DisposeAsync();
         await _silo.DisposeAsync();
+        _state.Dispose();
         Model.Dispose();
+    }
+
+    private void Restore(RestoredSessions sessions)
+    {
+        foreach (var (session, blocks) in sessions.Sessions)
+        {
+            Scheduler.Restore(session, blocks);
+            _recorder.Changed(session);
+        }
+
+        Scheduler.SkipTo(sessions.LastSequence);
     }
 
     private async Task<long> BeginEpochAsync(CancellationToken cancellation) =>
@@ -182,7 +237,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private async Task AdoptAsync(Pipeline pipeline, CancellationToken cancellation)
     {
         var grain = _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey);
-        await grain.PlaceAsync(RecordOf(pipeline, Model)).WaitAsync(GrainTimeout, cancellation);
+        await grain.PlaceAsync(RecordOf(pipeline, Model, Config, Recovery.Drained)).WaitAsync(GrainTimeout, cancellation);
         _recorder.MoveTo(LayoutOf(pipeline, Model.Config));
         _pipeline = pipeline;
     }
@@ -209,8 +264,11 @@ public sealed class CoordinatorHost : IAsyncDisposable
             stage.Spec.EndLayer,
             stage.Spec.NumLayers * 2 * stage.Spec.KvType.Bytes(model.KvSize) * StageSpec.KvBlockTokens))]);
 
-    private static PipelineRecord RecordOf(Pipeline pipeline, ModelFile model) => new()
+    private static PipelineRecord RecordOf(Pipeline pipeline, ModelFile model, ClusterConfig config, IReadOnlyList<string> drained) => new()
     {
+        ModelHash = Convert.ToHexStringLower(model.Hash),
+        Drained = [.. drained],
+        Rules = PipelineStart.RulesOf(config),
         Epoch = pipeline.Epoch,
         Name = pipeline.Name,
         Model = model.Config.Name,

@@ -30,14 +30,14 @@ public sealed partial class Pipeline
         async Task<StageMemory> LoadAndWatchAsync(StagePlacement stage)
         {
             var heard = new HeardProgress(this, stage, progress);
-            var memory = await _workers.LoadAsync(RequestFor(stage, model, config, source), stage, source, heard, refused.Token);
+            var memory = await _workers.LoadAsync(RequestFor(stage, model, config, source.Outline), stage, source, heard, refused.Token);
             // At once: a worker keeps a stage that nobody watches for a while only.
             await WatchAsync(stage, refused.Token);
             return memory;
         }
     }
 
-    private LoadRequest RequestFor(StagePlacement stage, ModelFile model, ClusterConfig config, WeightSource source) => new()
+    private LoadRequest RequestFor(StagePlacement stage, ModelFile model, ClusterConfig config, ModelOutline? outline) => new()
     {
         ProtocolVersion = ProtocolVersion.Current,
         Pipeline = Name,
@@ -56,9 +56,10 @@ public sealed partial class Pipeline
         Worker = stage.Worker,
         Wire = config.Wire.ToName(),
         NextLink = stage.Spec.HasHead ? "" : $"{config.LinkBetween(stage.Worker, Placement.Stages[stage.Index + 1].Worker)}",
-        Model = source.Outline,
+        Model = outline,
         NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
         FailureTimeoutMs = (int)config.FailureTimeout.TotalMilliseconds,
+        LeaseMs = (long)config.Lease.TotalMilliseconds,
     };
 
     // Who reports how far it has loaded is alive.

@@ -46,7 +46,7 @@ public sealed partial class Pipeline : IAsyncDisposable
     private PeerClock? _returnClock;
     private int _ended;
 
-    private Pipeline(Placement placement, long epoch, ClusterConfig config)
+    private Pipeline(Placement placement, long epoch, ClusterConfig config, string? name = null)
     {
         Placement = placement;
         Epoch = epoch;
@@ -54,7 +54,7 @@ public sealed partial class Pipeline : IAsyncDisposable
         (_failureTimeout, _linkOf) = (config.FailureTimeout, config.LinkOf);
         _firstLink = config.LinkOf(placement.Stages[0].Worker);
         _workers = new WorkerConnections(placement, config);
-        Name = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        Name = name ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
     }
 
     /// <summary>The pipeline's name, of its own among all that its workers may hold.</summary>
@@ -225,7 +225,7 @@ public sealed partial class Pipeline : IAsyncDisposable
 
     /// <summary>Asks the workers what the KV cache of each stage holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
-    public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(Name, cancellation);
+    public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(new KvRequest { Pipeline = Name }, cancellation);
 
     /// <summary>For how long nothing has been heard of a worker; null where none of that name is asked.</summary>
     internal TimeSpan? SilenceOf(string worker) => _pulses.TryGetValue(worker, out var pulse) ? pulse.Silence : null;

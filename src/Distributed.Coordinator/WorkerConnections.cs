@@ -159,7 +159,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
 
     /// <summary>Asks every worker what the KV cache of its stages holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
-    public async Task<IReadOnlyList<StageKv>> ReportKvAsync(string pipeline, CancellationToken cancellation)
+    public async Task<IReadOnlyList<StageKv>> ReportKvAsync(KvRequest request, CancellationToken cancellation)
     {
         var reports = new List<StageKv>();
         foreach (var stage in OnePerWorker())
@@ -167,7 +167,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
             try
             {
                 var report = await ClientOf(stage).ReportKvAsync(
-                    new KvRequest { Pipeline = pipeline }, deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellation);
+                    request, deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellation);
                 reports.AddRange(report.Stages);
             }
             catch (RpcException error)

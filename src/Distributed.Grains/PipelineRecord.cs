@@ -20,6 +20,15 @@ public sealed record PipelineRecord
 
     /// <summary>When the placement was made.</summary>
     [Id(4)] public required DateTimeOffset Placed { get; init; }
+
+    /// <summary>Workers that no placement may use until they are asked back.</summary>
+    [Id(5)] public ImmutableArray<string> Drained { get; init; } = [];
+
+    /// <summary>What the cluster file asked of the placement; with other rules it is not gone on with.</summary>
+    [Id(6)] public string Rules { get; init; } = "";
+
+    /// <summary>The hash of the model's files, in hexadecimal: sessions with another model's tokens are of no use.</summary>
+    [Id(7)] public string ModelHash { get; init; } = "";
 }
 
 /// <summary>One stage of a placement.</summary>

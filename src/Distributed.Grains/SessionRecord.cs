@@ -39,6 +39,12 @@ public sealed record SessionRecord
 
     /// <summary>Rises with every change within an epoch, so that a late write never undoes a newer one.</summary>
     [Id(10)] public required long Revision { get; init; }
+
+    /// <summary>How many of the tokens are the last request's prompt; those behind it have been drawn.</summary>
+    [Id(11)] public int PromptTokens { get; init; }
+
+    /// <summary>Whether the session outlives its request; one that does not is of no use to the next coordinator.</summary>
+    [Id(12)] public bool Kept { get; init; }
 }
 
 /// <summary>A session's part of the KV cache on one stage.</summary>

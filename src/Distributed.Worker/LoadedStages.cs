@@ -12,7 +12,7 @@ namespace Distributed.Worker;
 /// <summary>The stages on this worker, by pipeline and index. A stage nobody watches for a while is unloaded.</summary>
 /// <param name="name">The worker's name.</param>
 /// <param name="devices">Its devices.</param>
-/// <param name="watchLease">How long a stage stays without its coordinator.</param>
+/// <param name="watchLease">How long a stage stays without its coordinator, unless its load says another time.</param>
 /// <param name="copies">Where models come from.</param>
 public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan watchLease, ModelCopies copies) : BackgroundService
 {
@@ -111,7 +111,7 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
         {
             foreach (var (key, runner) in _stages)
             {
-                if (runner.Watch.Unwatched <= watchLease || !_stages.TryRemove(new(key, runner)))
+                if (runner.Watch.Unwatched <= (runner.Lease ?? watchLease) || !_stages.TryRemove(new(key, runner)))
                     continue;
                 try
                 {
@@ -172,8 +172,14 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
             request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
             StageRequest.WireOf(request)!.Value);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
+        var kept = request.Clone();
+        kept.Model = null;
         return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink),
-            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, owned);
+            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, owned)
+        {
+            Request = kept,
+            Lease = request.LeaseMs > 0 ? TimeSpan.FromMilliseconds(request.LeaseMs) : null,
+        };
 
         StageSpec Reserve(ModelFile model)
         {

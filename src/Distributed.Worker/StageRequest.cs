@@ -42,6 +42,7 @@ public static class StageRequest
         Require(
             request.FailureTimeoutMs is >= 0 and <= 86400_000,
             "failure_timeout_ms", request.FailureTimeoutMs, "must lie between 0 and 86400000");
+        Require(request.LeaseMs is >= 0 and <= 86400_000, "lease_ms", request.LeaseMs, "must lie between 0 and 86400000");
         Require(request.NextLink is "" || LinkShape.TryParse(request.NextLink, out _), "next_link", request.NextLink, LinkShape.Rule);
         if (errors.Count > 0)
             throw new StageFailureException(FailureCode.BadFrame, string.Join("; ", errors), worker, request.Stage);

@@ -63,6 +63,12 @@ public sealed class StageRunner : IAsyncDisposable
     /// <summary>Which stage this is.</summary>
     public StageIdentity Identity { get; }
 
+    /// <summary>The request that loaded it, without the files' outline; null where nobody asked over the wire.</summary>
+    public LoadRequest? Request { get; init; }
+
+    /// <summary>How long it is kept while nobody watches; null for the worker's own time.</summary>
+    public TimeSpan? Lease { get; init; }
+
     /// <summary>The stage's memory as allocated, bytes.</summary>
     public StageMemory Memory => _stage.Memory;
 
@@ -127,7 +133,25 @@ public sealed class StageRunner : IAsyncDisposable
     }
 
     /// <summary>What the KV cache holds at this moment.</summary>
-    public StageKv ReportKv() => _computation.ReportKv();
+    /// <param name="withLoad">Say what it was loaded as, too.</param>
+    /// <param name="withTokens">Say which tokens its sequences have, too.</param>
+    public StageKv ReportKv(bool withLoad = false, bool withTokens = false)
+    {
+        var report = _computation.ReportKv(withTokens);
+        if (withLoad)
+            (report.Load, report.Memory) = (Request, MemoryReport);
+        return report;
+    }
+
+    /// <summary>The stage's memory, as the protocol has it.</summary>
+    public LoadedStage MemoryReport => new()
+    {
+        Weights = Memory.Weights,
+        LmHead = Memory.LmHead,
+        KvCache = Memory.KvCache,
+        Activations = Memory.Activations,
+        Scratch = Memory.Scratch,
+    };
 
     /// <summary>Stops computing, ends the streams and frees the stage's memory.</summary>
     public async ValueTask DisposeAsync()

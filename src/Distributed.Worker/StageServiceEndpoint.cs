@@ -50,17 +50,9 @@ public sealed partial class StageServiceEndpoint(
             await responseStream.WriteAsync(latest.ToMessage());
         try
         {
-            var memory = (await loading).Memory;
-            var loaded = new LoadedStage
-            {
-                Weights = memory.Weights,
-                LmHead = memory.LmHead,
-                KvCache = memory.KvCache,
-                Activations = memory.Activations,
-                Scratch = memory.Scratch,
-                BytesReceived = latest.BytesReceived,
-            };
-            await responseStream.WriteAsync(new LoadProgress { Loaded = loaded, BytesTotal = memory.Weights + memory.LmHead });
+            var loaded = (await loading).MemoryReport;
+            loaded.BytesReceived = latest.BytesReceived;
+            await responseStream.WriteAsync(new LoadProgress { Loaded = loaded, BytesTotal = loaded.Weights + loaded.LmHead });
         }
         catch (StageFailureException error)
         {
@@ -165,7 +157,7 @@ public sealed partial class StageServiceEndpoint(
     {
         var report = new KvReport();
         foreach (var runner in stages.All.Where(stage => request.Pipeline is "" || stage.Identity.Pipeline == request.Pipeline))
-            report.Stages.Add(runner.ReportKv());
+            report.Stages.Add(runner.ReportKv(request.WantLoads, request.WantTokens));
         return Task.FromResult(report);
     }
 

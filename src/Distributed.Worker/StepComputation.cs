@@ -16,6 +16,7 @@ namespace Distributed.Worker;
 public sealed class StepComputation(StageIdentity identity, Stage stage, string device)
 {
     private readonly Sampler _sampler = new();
+    private readonly HeldTokens _held = new();
     private readonly int _hiddenSize = stage.Config.HiddenSize;
     private readonly int _vocabSize = stage.Config.VocabSize;
     private readonly long[] _layerMoments = new long[stage.Spec.NumLayers + 1];
@@ -26,9 +27,17 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         if (order.Release is { } release)
         {
             foreach (var fork in release.Forks)
-                stage.KvCache.Share(fork.From, fork.Sequence, fork.Tokens);
+            {
+                if (stage.KvCache.Share(fork.From, fork.Sequence, fork.Tokens))
+                    _held.Share(fork.From, fork.Sequence, fork.Tokens);
+            }
+
             foreach (var sequence in release.Sequences)
+            {
                 stage.KvCache.Release(sequence);
+                _held.Release(sequence);
+            }
+
             return new StageOutcome(null, null, release, NodeClock.Now);
         }
 
@@ -140,6 +149,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     {
         var layers = step.WantLayerMoments && timing.Moments is not null ? _layerMoments : [];
         var slices = step.Slices.Select(slice => new SequenceSlice(slice.Sequence, slice.Start, slice.Count)).ToArray();
+        foreach (var slice in slices)
+            _held.Cut(slice.Sequence, slice.Start);
         if (identity.Stage == 0 || identity.Wire == WireType.F32)
         {
             stage.Forward(slices, [.. step.Tokens], outputs, HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span), output, layers);
@@ -157,6 +168,13 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             {
                 ArrayPool<float>.Shared.Return(values);
             }
+        }
+
+        var first = 0;
+        foreach (var slice in slices)
+        {
+            _held.Append(slice.Sequence, step.Tokens.Skip(first).Take(slice.Count));
+            first += slice.Count;
         }
 
         timing.Moments?.LayersNs.Add(layers.Select(NodeClock.FromTicks));
@@ -260,7 +278,8 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     }
 
     /// <summary>What the KV cache holds; may be asked from any thread.</summary>
-    public StageKv ReportKv()
+    /// <param name="withTokens">Say which tokens, too.</param>
+    public StageKv ReportKv(bool withTokens = false)
     {
         var report = new StageKv
         {
@@ -281,6 +300,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             Blocks = held.Blocks,
             Bytes = held.Bytes,
             SharedBlocks = held.SharedBlocks,
+            TokenIds = { withTokens ? _held.Of(held.Sequence) : [] },
         }));
         return report;
     }

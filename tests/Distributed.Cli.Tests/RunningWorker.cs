@@ -9,9 +9,12 @@ internal sealed partial record RunningWorker(Cli Cli, string Address) : IAsyncDi
     public static Task<RunningWorker> StartAsync(string name, params string[] args) => StartOnAsync("127.0.0.1", name, args);
 
     /// <summary>Starts it and waits until it listens on an address of this machine.</summary>
-    public static async Task<RunningWorker> StartOnAsync(string host, string name, params string[] args)
+    public static Task<RunningWorker> StartOnAsync(string host, string name, params string[] args) => StartAtAsync($"{host}:0", name, args);
+
+    /// <summary>Starts it and waits until it listens on an address and port.</summary>
+    public static async Task<RunningWorker> StartAtAsync(string address, string name, params string[] args)
     {
-        var cli = Cli.Start(["worker", "--name", name, "--listen", $"{host}:0", "--threads", "1", .. args]);
+        var cli = Cli.Start(["worker", "--name", name, "--listen", address, "--threads", "1", .. args]);
         return new RunningWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
     }
 

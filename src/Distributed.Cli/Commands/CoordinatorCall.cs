@@ -1,7 +1,9 @@
 using System.CommandLine;
+using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
 using Distributed.Cluster;
+using Distributed.Coordinator.Api;
 
 namespace Distributed.Cli.Commands;
 
@@ -9,6 +11,9 @@ namespace Distributed.Cli.Commands;
 internal static class CoordinatorCall
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    // Layers that have to be sent over a slow line take their time.
+    private static readonly TimeSpan PatienceToMove = TimeSpan.FromHours(1);
 
     /// <summary>Where it serves HTTP.</summary>
     public static Option<NodeAddress?> Flag { get; } =
@@ -20,15 +25,37 @@ internal static class CoordinatorCall
     /// <param name="type">What it is.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="IOException">No coordinator answers there, or it is not ready.</exception>
-    public static async Task<T> GetAsync<T>(ParseResult flags, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
+    public static Task<T> GetAsync<T>(ParseResult flags, string path, JsonTypeInfo<T> type, CancellationToken cancellation) =>
+        CallAsync(flags, HttpMethod.Get, path, type, Patience, cancellation);
+
+    /// <summary>Has the coordinator do something that takes time, and gets what came of it.</summary>
+    /// <param name="flags">With <see cref="Flag"/>.</param>
+    /// <param name="path">What to do, with its slash.</param>
+    /// <param name="type">What comes of it.</param>
+    /// <param name="cancellation">Stops waiting.</param>
+    /// <exception cref="Core.InvalidInputException">What was asked for is wrong.</exception>
+    /// <exception cref="IOException">No coordinator answers there, it is not ready, or it refuses: with its reason.</exception>
+    public static Task<T> PostAsync<T>(ParseResult flags, string path, JsonTypeInfo<T> type, CancellationToken cancellation) =>
+        CallAsync(flags, HttpMethod.Post, path, type, PatienceToMove, cancellation);
+
+    private static async Task<T> CallAsync<T>(
+        ParseResult flags, HttpMethod method, string path, JsonTypeInfo<T> type, TimeSpan patience, CancellationToken cancellation)
     {
         var address = flags.GetValue(Flag) ?? CommonOptions.DefaultHttp;
         if (address is not { SocketPath: null, Port: > 0 })
             throw new Core.InvalidInputException(Flag.Name, $"{address}", "must be HOST:PORT with a port from 1 to 65535");
-        using var client = new HttpClient { Timeout = Patience };
+        using var client = new HttpClient { Timeout = patience };
         try
         {
-            using var answer = await client.GetAsync($"http://{address}{path}", cancellation);
+            using var request = new HttpRequestMessage(method, $"http://{address}{path}");
+            using var answer = await client.SendAsync(request, cancellation);
+            if (answer.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.Conflict)
+            {
+                var error = (await answer.Content.ReadFromJsonAsync(MoveJson.Default.ErrorBody, cancellation))?.Error;
+                throw error?.Param is { } param ? new Core.InvalidInputException(param.ToUpperInvariant(), null, error.Message)
+                    : new IOException(error?.Message ?? $"the coordinator on {address} refuses");
+            }
+
             if (!answer.IsSuccessStatusCode)
                 throw new IOException($"the coordinator on {address} is not ready: it answers {(int)answer.StatusCode} {answer.ReasonPhrase}");
             return await answer.Content.ReadFromJsonAsync(type, cancellation)
@@ -44,7 +71,7 @@ internal static class CoordinatorCall
         }
         catch (TaskCanceledException error) when (!cancellation.IsCancellationRequested)
         {
-            throw new IOException($"no coordinator answers on {address} within {Patience.TotalSeconds} s", error);
+            throw new IOException($"no coordinator answers on {address} within {patience.TotalSeconds} s", error);
         }
     }
 }

@@ -1,13 +1,20 @@
 using System.CommandLine;
+using System.Security.Cryptography;
+using System.Text;
 using Distributed.Cli.Output;
+using Distributed.Cluster.Config;
 using Distributed.Coordinator;
 using Distributed.Coordinator.Api;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Commands;
 
 /// <summary><c>serve</c>: the coordinator with its HTTP API, until stopped.</summary>
 internal sealed class ServeCommand : Command
 {
+    private readonly Option<string?> _data = Flag.Text(
+        "--data", "DIR", "Where its sessions are kept for the next start (default a folder of the cluster's own in the user's folder for caches)");
+
     private readonly Terminal _terminal;
 
     public ServeCommand(Terminal terminal)
@@ -15,6 +22,7 @@ internal sealed class ServeCommand : Command
     {
         _terminal = terminal;
         Add(CommonOptions.Http);
+        Add(_data);
         ClusterFlags.AddTo(this, CommonOptions.Workers);
         SetAction(RunAsync);
     }
@@ -22,6 +30,7 @@ internal sealed class ServeCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
+        config = config with { Data = flags.GetValue(_data) is { } data ? Path.GetFullPath(data) : config.Data ?? DataOf(flags, config) };
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         var ready = new TaskCompletionSource<(string Url, CoordinatorHost Coordinator)>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The bars end with loading, the server does not.
@@ -37,10 +46,23 @@ internal sealed class ServeCommand : Command
             var (url, coordinator) = ready.Task.Result;
             PlacementTable.PrintRun(_terminal, coordinator.Placement, coordinator.Pipeline.Memory);
             RecoveryLines.Print(_terminal, coordinator);
+            if (coordinator.Restart is { } restart)
+                _terminal.Error.WriteLine($"started again: {Printable.Line($"{restart}")}");
             _terminal.Error.WriteLine($"{Printable.Line(coordinator.Model.Config.Name)} is served on {url}");
         }
 
         await serving;
         return _terminal.Interrupt.ExitCodeOfServer;
+    }
+
+    // The same for the next start of the same cluster. A server of workers of its own on any free port is not to be found again.
+    private static string? DataOf(ParseResult flags, ClusterConfig config)
+    {
+        var file = flags.GetValue(CommonOptions.Cluster);
+        if (file is null && config.Http.Port == 0)
+            return null;
+        var name = file is null ? "local" : Path.GetFileNameWithoutExtension(file);
+        var key = $"{(file is null ? config.Model : Path.GetFullPath(file))}|{config.Http}";
+        return Path.Combine(DataFolder.Default, "coordinators", $"{name}-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..12]}");
     }
 }

@@ -9,6 +9,7 @@ internal static class RecoveryLines
     public static void Print(Terminal terminal, CoordinatorHost coordinator)
     {
         coordinator.Recovery.Interrupted += line => terminal.Error.WriteLine($"warning: {line}");
+        coordinator.Recovery.Moved += report => terminal.Error.WriteLine($"moved: {report}");
         coordinator.Recovery.Recovered += report => terminal.Error.WriteLine($"recovered: {report}");
     }
 }

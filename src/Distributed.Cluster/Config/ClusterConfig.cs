@@ -54,6 +54,18 @@ public sealed record ClusterConfig
     /// </summary>
     public TimeSpan RecoveryTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>
+    /// How long workers keep their layers and the KV cache when their coordinator is gone: one that is started again within that time goes
+    /// on with what is there.
+    /// </summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>The folder where the coordinator keeps what outlives it; null for the worker's own, which is the user's for caches.</summary>
+    public string? Data { get; init; }
+
+    /// <summary>What the coordinator's state is kept in.</summary>
+    public StateConfig State { get; init; } = new();
+
     /// <summary>The workers, in the order in which a split over all of them uses them; at least one.</summary>
     public IReadOnlyList<WorkerConfig> Workers { get; init; } = [];
 

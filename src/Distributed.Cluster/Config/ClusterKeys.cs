@@ -29,6 +29,9 @@ internal static class ClusterKeys
         new("connect-timeout", (config, value) => config with { ConnectTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("failure-timeout", (config, value) => config with { FailureTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("recovery-timeout", (config, value) => config with { RecoveryTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("lease", (config, value) => config with { Lease = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("data", (config, value) => config with { Data = value.FilePath() }),
+        new("state", (config, value) => config with { State = ReadState(config.State, value) }),
         new("workers", (config, value) => config with
         {
             Workers = value.List("a list of workers, each with a name and an address", ReadWorker, NoWorker),
@@ -73,6 +76,23 @@ internal static class ClusterKeys
             Layers = value.Parse<LayerRange>(LayerRange.TryParse, LayerRange.Rule),
         }, IsRequired: true),
     ];
+
+    private static readonly (string, StateProvider)[] StateProviders =
+        [("sqlite", StateProvider.Sqlite), ("memory", StateProvider.Memory), ("postgresql", StateProvider.PostgreSql)];
+
+    private static readonly IReadOnlyList<ConfigKey<StateConfig>> State =
+    [
+        new("provider", (state, value) => state with { Provider = value.OneOf(StateProviders) }),
+        new("connection", (state, value) => state with { Connection = value.Text() }),
+    ];
+
+    private static StateConfig ReadState(StateConfig state, ConfigValue value)
+    {
+        state = value.Binder.Bind(state, value.Key, value.Node, State);
+        return state is { Provider: StateProvider.Sqlite, Connection: { } file } && !file.Contains('\0')
+            ? state with { Connection = Path.GetFullPath(file, value.Binder.Folder) }
+            : state;
+    }
 
     private static WorkerConfig ReadWorker(ConfigValue value) => value.Binder.Bind(NoWorker, value.Key, value.Node, Worker);
 

@@ -34,6 +34,14 @@ public static partial class ClusterValidator
         // Below, a pause of the runtime would pass for a death.
         if (config.FailureTimeout < TimeSpan.FromMilliseconds(100))
             errors.Add(config.Error("failure-timeout", $"{config.FailureTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
+        if (config.Lease < TimeSpan.FromSeconds(1) || config.Lease > TimeSpan.FromHours(24))
+            errors.Add(config.Error("lease", $"{config.Lease.TotalSeconds} s", "must lie between 1s and 24h"));
+        if (config.State is { Provider: StateProvider.PostgreSql, Connection: null })
+            errors.Add(config.Error("state.connection", null, "is missing: PostgreSQL is reached by a connection string"));
+        if (config.State is { Provider: StateProvider.Memory, Connection: not null })
+            errors.Add(config.Error("state.connection", config.State.Connection, "means nothing to state in memory"));
+        if (config.State.Connection is { } connection && connection.Contains('\0'))
+            errors.Add(config.Error("state.connection", connection, "must not have characters of no text"));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
         if (config.Workers.Count is < 1 or > MaxWorkers)

@@ -128,9 +128,16 @@ internal sealed record HealthBody(string Status)
     public string? Reason { get; init; }
 }
 
-internal sealed record ErrorBody(ErrorDetail Error);
+/// <summary>What comes back instead of what was asked for.</summary>
+/// <param name="Error">What is wrong.</param>
+public sealed record ErrorBody(ErrorDetail Error);
 
-internal sealed record ErrorDetail(string Message, string Type, string? Param, string? Code);
+/// <summary>An error in OpenAI's words.</summary>
+/// <param name="Message">What is wrong, and what to do about it.</param>
+/// <param name="Type">The kind of error.</param>
+/// <param name="Param">The parameter concerned; null where none is.</param>
+/// <param name="Code">A name for programs; null where there is none.</param>
+public sealed record ErrorDetail(string Message, string Type, string? Param, string? Code);
 
 /// <summary>How these types are read and written.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, MaxDepth = 32)]

@@ -33,6 +33,8 @@ internal static class ChatEndpoint
                 MaxTokens = call.MaxTokens,
                 TopLogProbs = call.TopLogProbs ?? 0,
                 Session = call.Session,
+                AnySeed = call.AnySeed,
+                FromRecord = call.TopLogProbs is null,
             },
             call.Stop,
             context.RequestAborted);

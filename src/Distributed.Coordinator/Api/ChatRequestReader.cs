@@ -22,7 +22,11 @@ internal sealed record ChatCall(
     bool Stream,
     bool IncludeUsage,
     int? TopLogProbs,
-    string? Session);
+    string? Session)
+{
+    /// <summary>The client left the seed to the coordinator.</summary>
+    public bool AnySeed { get; init; }
+}
 
 /// <summary>
 /// Reads chat completion requests. What would change the answer and is not there yet is refused by name; fields that change
@@ -86,7 +90,10 @@ internal static class ChatRequestReader
             request.Stream == true,
             request.StreamOptions?.IncludeUsage == true,
             request.LogProbs == true ? request.TopLogProbs ?? 0 : null,
-            request.SessionId);
+            request.SessionId)
+        {
+            AnySeed = request.Seed is null,
+        };
     }
 
     private static SamplingOptions ReadSampling(ChatRequest request)

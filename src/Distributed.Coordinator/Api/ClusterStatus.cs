@@ -21,10 +21,15 @@ namespace Distributed.Coordinator.Api;
 /// <param name="Links">The links that were measured.</param>
 /// <param name="Epoch">The number of the placement; it rises with every new one.</param>
 /// <param name="Recoveries">The last times the pipeline failed and went on elsewhere, the latest at the end.</param>
+/// <param name="Restart">What it found of the coordinator before it; null where there was none.</param>
+/// <param name="PrefillTokens">Tokens computed in chunks since its start: prompts, and what had to be computed again.</param>
+/// <param name="DecodeTokens">Tokens computed one by one.</param>
+/// <param name="Drained">Workers that no placement uses until they are asked back.</param>
 public sealed record ClusterStatus(
     string State, string? Reason, string Model, int Context, int Sequences, int Running, int Waiting, PlanChoice Choice, double? DecodeMs,
     IReadOnlyList<StageStatus> Stages, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<LinkStatus> Links,
-    long Epoch, IReadOnlyList<RecoveryReport> Recoveries)
+    long Epoch, IReadOnlyList<RecoveryReport> Recoveries, RestartReport? Restart, long PrefillTokens, long DecodeTokens,
+    IReadOnlyList<string> Drained)
 {
     /// <summary>Asks the workers how they are, and puts it together with the placement.</summary>
     internal static async Task<ClusterStatus> OfAsync(CoordinatorHost host, CancellationToken cancellation)
@@ -51,7 +56,11 @@ public sealed record ClusterStatus(
                 $"{pair.First.Address}", pair.Second, host.Survey.Workers.GetValueOrDefault(pair.First.Name)))],
             LinkStatus.Of(host.Survey.Links),
             pipeline.Epoch,
-            host.Recovery.Reports);
+            host.Recovery.Reports,
+            host.Restart,
+            host.Scheduler.Counts.PromptTokens,
+            host.Scheduler.Counts.DecodeTokens,
+            host.Recovery.Drained);
     }
 }
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
+using Distributed.Coordinator.State;
 using Distributed.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -47,7 +48,7 @@ public static class HttpServer
         await ListenAsync(app, config.Http, cancellation);
         try
         {
-            await using var host = await CoordinatorHost.StartAsync(config, logLevel, progress, cancellation);
+            await using var host = await CoordinatorHost.StartAsync(config, logLevel, progress, StateStore.Open(config), cancellation);
             loaded = host;
             ready?.Invoke(UrlOf(app, config.Http), host);
             await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -18,6 +18,8 @@ public static class OpenAiApi
         routes.MapGet("/ready", context => ReadyAsync(context, host()));
         routes.MapGet("/status", Told(context => StatusAsync(context, Loaded(host))));
         routes.MapGet("/sessions", Told(context => SessionsAsync(context, Loaded(host))));
+        routes.MapPost("/drain", Told(context => MoveEndpoint.DrainAsync(context, Loaded(host))));
+        routes.MapPost("/rebalance", Told(context => MoveEndpoint.RebalanceAsync(context, Loaded(host))));
         var api = routes.MapGroup("/v1");
         api.MapGet("/models", Told(context => ListModelsAsync(context, Loaded(host))));
         api.MapGet("/models/{id}", Told(context => GetModelAsync(context, Loaded(host))));

@@ -72,6 +72,35 @@ public sealed class Planner(
         };
     }
 
+    /// <summary>A placement made before, as it would be made now: with its forecasts and predictions.</summary>
+    /// <param name="config">The cluster.</param>
+    /// <param name="workers">What the workers say of themselves, without what the placement's own stages take.</param>
+    /// <param name="stages">Worker, device and layers of each stage, in order.</param>
+    /// <returns>The placement; null where one of its devices is not there, or has too little memory.</returns>
+    /// <exception cref="InvalidInputException">The config does not suit the model or the workers.</exception>
+    internal Placement? Recall(
+        ClusterConfig config, IReadOnlyDictionary<string, WorkerDescription> workers,
+        IReadOnlyList<(string Worker, string Device, int FirstLayer, int EndLayer)> stages)
+    {
+        List<InputError> errors = [.. ClusterValidator.Check(config, model)];
+        var devices = DeviceRoom.Of(config, workers, errors);
+        ThrowIfAny(errors);
+        var layers = stages.Select(stage => new LayerShare(
+            devices.ToList().FindIndex(device => device.Worker.Name == stage.Worker && device.Device == stage.Device),
+            stage.FirstLayer, stage.EndLayer)).ToList();
+        if (layers.Any(share => share.Device < 0))
+            return null;
+        var shares = StageUnits.Of(layers, model.NumLayers);
+        var sizes = new StageSizes(model, forecast, config);
+        var placed = Stages(config, sizes, devices, shares);
+        return placed.Any(stage => stage.FreeAfter < 0) ? null : new Placement(placed, sizes.Context, [.. DeviceRoom.Missing(config, workers)])
+        {
+            Costs = Costs(config, devices, shares),
+            Links = links ?? new LinkTable(),
+            Choice = new PlanChoice("as it was before the coordinator was started again"),
+        };
+    }
+
     private (IReadOnlyList<LayerShare> Shares, PlanChoice Choice) AutomaticShares(
         ClusterConfig config, StageSizes sizes, IReadOnlyList<DeviceRoom> devices, Refusal refusal, Dictionary<int, string> reasons)
     {

@@ -12,7 +12,7 @@ namespace Distributed.Coordinator.Recovery;
 /// Puts another pipeline in the place of one that failed: on the workers that are left, or on the same ones when they are back. What
 /// fails meanwhile is one more failure to recover from. The scheduler's sequences wait, and go on with the tokens they had.
 /// </summary>
-public sealed class PipelineRecovery : IAsyncDisposable
+public sealed partial class PipelineRecovery : IAsyncDisposable
 {
     private const int MaxReports = 32;
     private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(250);
@@ -34,13 +34,14 @@ public sealed class PipelineRecovery : IAsyncDisposable
     /// <param name="survey">What was known of the cluster at the start.</param>
     /// <param name="scheduler">Whose sequences go on.</param>
     /// <param name="beginEpoch">A new epoch.</param>
-    /// <param name="adopt">Takes over the pipeline of that epoch, before sequences go on.</param>
+    /// <param name="adopt">Takes over the pipeline of that epoch, before sequences go on, and puts on record who is drained.</param>
+    /// <param name="drained">Workers that no placement may use until they are asked back.</param>
     internal PipelineRecovery(
         Pipeline first, ModelFile model, ClusterConfig config, ClusterSurvey survey, Scheduler scheduler,
-        Func<CancellationToken, Task<long>> beginEpoch, Func<Pipeline, CancellationToken, Task> adopt)
+        Func<CancellationToken, Task<long>> beginEpoch, Func<Pipeline, CancellationToken, Task> adopt, IReadOnlyList<string> drained)
     {
         (_model, _config, _scheduler, _beginEpoch, _adopt) = (model, config, scheduler, beginEpoch, adopt);
-        _workers = new RemainingWorkers(model, config, survey);
+        _workers = new RemainingWorkers(model, config, survey) { Drained = drained };
         _watching = Task.Run(() => WatchAsync(first));
     }
 
@@ -68,6 +69,8 @@ public sealed class PipelineRecovery : IAsyncDisposable
     {
         await _stopping.CancelAsync();
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_moves.Reader.TryRead(out var move))
+            move.Done.TrySetCanceled();
         _stopping.Dispose();
     }
 
@@ -75,8 +78,12 @@ public sealed class PipelineRecovery : IAsyncDisposable
     {
         while (true)
         {
-            var failure = await pipeline.Failed.WaitAsync(_stopping.Token);
-            pipeline = await RecoverAsync(pipeline, failure);
+            await Task.WhenAny(pipeline.Failed, _moves.Reader.WaitToReadAsync(_stopping.Token).AsTask());
+            _stopping.Token.ThrowIfCancellationRequested();
+            if (pipeline.Failed.IsCompleted)
+                pipeline = await RecoverAsync(pipeline, await pipeline.Failed);
+            else if (_moves.Reader.TryRead(out var move))
+                pipeline = await MoveAsync(pipeline, move);
         }
     }
 
@@ -97,8 +104,7 @@ public sealed class PipelineRecovery : IAsyncDisposable
                 var placement = await _workers.PlanAsync(failure, _stopping.Token);
                 var epoch = await _beginEpoch(_stopping.Token);
                 var planned = Stopwatch.GetTimestamp();
-                var pipeline = await Pipeline.StartAsync(
-                    _model, _config, placement, epoch, progress: null, watchWhileLoading: true, _stopping.Token);
+                var pipeline = await StartAsync(placement, epoch);
                 await AdoptAsync(pipeline);
                 var loaded = Stopwatch.GetTimestamp();
                 _missing = null;

@@ -10,7 +10,7 @@ namespace Distributed.Coordinator.Recovery;
 /// <summary>What is left of a cluster after a failure, and what can be placed on it.</summary>
 /// <param name="model">The model.</param>
 /// <param name="config">The cluster as it was meant to be.</param>
-/// <param name="survey">What was known of it at the start: profiles and links are still good.</param>
+/// <param name="survey">What was known of it when it was planned last: profiles and links are still good.</param>
 internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, ClusterSurvey survey)
 {
     // A worker that is named as lost is asked all the same: it may have come back, or another one may be the lost one.
@@ -18,6 +18,16 @@ internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, Cl
 
     // Stages of pipelines that are gone, on workers that could not be told: they take memory until they are.
     private readonly HashSet<(string Worker, string Pipeline)> _stale = [];
+
+    private volatile ClusterSurvey _survey = survey;
+    private volatile IReadOnlyList<string> _drained = [];
+
+    /// <summary>Workers that no plan uses.</summary>
+    public IReadOnlyList<string> Drained
+    {
+        get => _drained;
+        set => _drained = value;
+    }
 
     /// <summary>Takes down that a pipeline's stages are of no use any more.</summary>
     public void Forget(Pipeline pipeline)
@@ -44,7 +54,7 @@ internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, Cl
             .ToDictionary(answer => answer.Name, answer => answer.Description!);
         foreach (var (name, description) in workers)
             foreach (var device in description.Devices)
-                device.Profile = survey.Workers.GetValueOrDefault(name)?.Devices.FirstOrDefault(known => known.Name == device.Name)?.Profile;
+                device.Profile = _survey.Workers.GetValueOrDefault(name)?.Devices.FirstOrDefault(known => known.Name == device.Name)?.Profile;
         if (suspect is not null && workers.ContainsKey(suspect) && workers.Count > 1)
         {
             try
@@ -60,16 +70,38 @@ internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, Cl
         return Plan(workers);
     }
 
+    /// <summary>Plans as at the start: with all that answer now, and links that are measured anew.</summary>
+    /// <param name="current">The pipeline at work: the memory that its stages take counts as free.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <returns>The plan, and whether its stages fit beside those at work.</returns>
+    /// <exception cref="InvalidInputException">The workers cannot hold the model: with what is missing.</exception>
+    /// <exception cref="StageFailureException">No worker answers.</exception>
+    public async Task<(Placement Placement, bool FitsBeside)> PlanAnewAsync(Pipeline current, CancellationToken cancellation)
+    {
+        var survey = await ClusterSurvey.MakeAsync(model, PipelineStart.Without(config, Drained), cancellation);
+        var taken = current.Placement.Stages.Zip(current.Memory).GroupBy(pair => (pair.First.Worker, pair.First.Device))
+            .ToDictionary(group => group.Key, group => group.Sum(pair => pair.Second.Total));
+        foreach (var ((worker, name), bytes) in taken)
+            if (survey.Workers.GetValueOrDefault(worker)?.Devices.FirstOrDefault(device => device.Name == name) is { } device)
+                device.MemoryUsed -= bytes;
+        _survey = survey;
+        var placement = Plan(survey.Workers.ToDictionary());
+        var fits = placement.Stages.GroupBy(stage => (stage.Worker, stage.Device)).All(group =>
+            group.Sum(stage => stage.Memory.Total) <= group.First().Free - taken.GetValueOrDefault(group.Key));
+        return (placement, fits);
+    }
+
     private Placement Plan(Dictionary<string, WorkerDescription> workers)
     {
-        // Layers that were meant for a worker that is not there go where there is room for them.
-        var isWhole = config.Split?.All(stage => workers.ContainsKey(stage.Worker)) != false;
-        var left = config with
+        // Layers that were meant for a worker that is not there, or not to be used, go where there is room for them.
+        var left = PipelineStart.Without(config, Drained);
+        var isWhole = left.Split?.All(stage => workers.ContainsKey(stage.Worker)) != false;
+        left = left with
         {
-            Split = isWhole ? config.Split : null,
-            Pin = [.. config.Pin.Where(pin => workers.ContainsKey(pin.Worker))],
+            Split = isWhole ? left.Split : null,
+            Pin = [.. left.Pin.Where(pin => workers.ContainsKey(pin.Worker))],
         };
-        return ClusterPlan.Make(model, left, workers, survey.Links);
+        return ClusterPlan.Make(model, left, workers, _survey.Links);
     }
 
     private async Task<WorkerAnswer> AskAsync(WorkerConfig worker, TimeSpan patience, CancellationToken cancellation)

@@ -67,6 +67,26 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         return await waiter.Place;
     }
 
+    /// <summary>Takes a session over that holds blocks already; it is idle.</summary>
+    public void Restore(Session session, int blocks)
+    {
+        lock (_lock)
+        {
+            var place = new Place(session) { LastUsed = ++_lastUse };
+            _lastSequence = Math.Max(_lastSequence, session.Sequence);
+            _places.Add(place);
+            _kept[session.Id] = place;
+            Resize(place, blocks);
+        }
+    }
+
+    /// <summary>Numbers up to this one are not given to sequences.</summary>
+    public void SkipTo(long sequence)
+    {
+        lock (_lock)
+            _lastSequence = Math.Max(_lastSequence, sequence);
+    }
+
     /// <summary>Ends a request. Done when its KV is released on every stage, or at once when that is kept.</summary>
     /// <param name="place">The request's place.</param>
     /// <param name="keep">Keep the KV cache for the session's next request.</param>
@@ -107,6 +127,16 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         {
             lock (_lock)
                 return [.. _places.Where(place => !place.Releasing).Select(place => place.Session)];
+        }
+    }
+
+    /// <summary>Tokens that each session with a request at work has come to.</summary>
+    public IReadOnlyList<int> RunningTokens
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _places.Where(place => place.Running).Select(place => place.Session.KnownTokens)];
         }
     }
 

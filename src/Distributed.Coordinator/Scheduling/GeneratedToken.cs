@@ -20,7 +20,11 @@ public enum FinishReason
 /// <param name="Sequences">How many sequences shared it.</param>
 /// <param name="Tokens">Tokens of all of them.</param>
 /// <param name="Timings">Where its time went, stage by stage.</param>
-public sealed record SharedStep(long Number, int Sequences, int Tokens, IReadOnlyList<StageTiming> Timings);
+public sealed record SharedStep(long Number, int Sequences, int Tokens, IReadOnlyList<StageTiming> Timings)
+{
+    /// <summary>Of a token that comes from the record: no step of this coordinator's.</summary>
+    public static SharedStep None { get; } = new(-1, 0, 0, []);
+}
 
 /// <summary>One drawn token.</summary>
 /// <param name="Id">The token; the last one may be an end-of-generation token, which has no text.</param>

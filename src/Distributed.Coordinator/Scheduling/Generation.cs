@@ -49,13 +49,23 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
         try
         {
             Statistics.WaitingTime = Stopwatch.GetElapsedTime(started);
+            foreach (var id in run.Recorded)
+            {
+                Statistics.RecordedTokens++;
+                FinishReason = _scheduler.Judge(_request, id, ++Statistics.GeneratedTokens);
+                yield return new GeneratedToken(id, float.NaN, [], SharedStep.None, TimeSpan.Zero, FinishReason);
+                if (FinishReason is not null)
+                    yield break;
+            }
+
             var prefill = Stopwatch.GetTimestamp();
             _scheduler.Steps.Join(run);
             while (FinishReason is null)
             {
                 var token = await run.NextAsync(_scheduler.Steps, cancellation);
-                if (Statistics.GeneratedTokens++ == 0)
-                    (Statistics.PrefillTime, Statistics.ReusedTokens) = (Stopwatch.GetElapsedTime(prefill), run.ReusedTokens);
+                if (Statistics.GeneratedTokens++ == run.Recorded.Count)
+                    (Statistics.PrefillTime, Statistics.ReusedTokens) =
+                        (Stopwatch.GetElapsedTime(prefill), Math.Min(run.ReusedTokens, Statistics.PromptTokens));
                 else
                     Statistics.AddDecodeStep(token.Timings, token.StepTime);
                 FinishReason = token.FinishReason;

@@ -23,6 +23,18 @@ public sealed record GenerationRequest
     /// <summary>The session whose KV cache is used and kept for its next request; null releases it when this request ends.</summary>
     public string? Session { get; init; }
 
+    /// <summary>
+    /// Nobody chose the seed of <see cref="Sampling"/>: where the request repeats one that the coordinator before this one was answering, it
+    /// is drawn with the seed of that one.
+    /// </summary>
+    public bool AnySeed { get; init; }
+
+    /// <summary>
+    /// What that one had drawn comes from the record rather than being computed again, without log-probabilities (they are NaN) and without
+    /// timings.
+    /// </summary>
+    public bool FromRecord { get; init; }
+
     /// <summary>Goes on behind end-of-generation tokens, for measurements.</summary>
     public bool IgnoreEnd { get; init; }
 }

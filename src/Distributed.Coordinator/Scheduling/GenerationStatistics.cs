@@ -58,6 +58,9 @@ public sealed class GenerationStatistics
     /// <summary>Tokens drawn, an end-of-generation token among them.</summary>
     public int GeneratedTokens { get; internal set; }
 
+    /// <summary>How many of them another coordinator had drawn before it ended.</summary>
+    public int RecordedTokens { get; internal set; }
+
     /// <summary>The time of all steps behind the prefill; each gives one token.</summary>
     public TimeSpan DecodeTime { get; private set; }
 

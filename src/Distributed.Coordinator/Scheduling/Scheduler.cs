@@ -64,8 +64,19 @@ public sealed class Scheduler : IAsyncDisposable
     /// <summary>Requests that run, and that wait for a place.</summary>
     public (int Running, int Waiting) Load => _admission.Load;
 
+    /// <summary>Tokens in the KV cache of each sequence with a request at work.</summary>
+    internal IReadOnlyList<int> RunningTokens => _admission.RunningTokens;
+
     /// <summary>The sequences that have room set aside for them: their sessions' names, what they do, and blocks on every stage.</summary>
     internal IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places => _admission.Places;
+
+    /// <summary>Takes a session over from the coordinator before this one.</summary>
+    /// <param name="session">The session, idle.</param>
+    /// <param name="blocks">Blocks that it holds on every stage.</param>
+    internal void Restore(Session session, int blocks) => _admission.Restore(session, blocks);
+
+    /// <summary>Numbers up to this one are not given to sequences: stages may know them.</summary>
+    internal void SkipTo(long sequence) => _admission.SkipTo(sequence);
 
     /// <summary>Ends a session and frees its KV cache; one with a request running ends with that.</summary>
     /// <returns>Whether there is such a session.</returns>
@@ -93,7 +104,7 @@ public sealed class Scheduler : IAsyncDisposable
     internal SequenceRun Run(Session session, GenerationRequest request) =>
         new(session, request, (token, generated) => Judge(request, token, generated), _changed);
 
-    private FinishReason? Judge(GenerationRequest request, int token, int generated)
+    internal FinishReason? Judge(GenerationRequest request, int token, int generated)
     {
         if (!request.IgnoreEnd && _isEnd(token))
             return FinishReason.EndOfGeneration;
@@ -134,7 +145,17 @@ public sealed class Scheduler : IAsyncDisposable
             // The pipeline has failed: its stages go, and the KV with them.
         }
 
-        session.End();
+        if (session.Kept && Stopping.IsCancellationRequested)
+        {
+            // The next coordinator goes on with it, if only with its tokens.
+            session.Lost();
+            session.Rest();
+        }
+        else
+        {
+            session.End();
+        }
+
         _changed(session, true);
     }
 

@@ -21,6 +21,7 @@ internal sealed class SequenceRun
 
     private readonly TaskCompletionSource<bool> _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly GenerationRequest _request;
+    private readonly IReadOnlyList<int> _prompt;
     private readonly Func<int, int, FinishReason?> _judge;
     private readonly Action<Session, bool> _changed;
     private int _firstToCompute;
@@ -41,7 +42,15 @@ internal sealed class SequenceRun
         Session session, GenerationRequest request, Func<int, int, FinishReason?> judge, Action<Session, bool> changed)
     {
         Session = session;
-        (_request, _judge, _changed) = (request, judge, changed);
+        if (session.Repeats(request.Tokens, request.Sampling, request.AnySeed, out var drawnBy, out var drawn))
+        {
+            request = request with { Sampling = drawnBy };
+            Recorded = request.FromRecord ? drawn : [];
+        }
+
+        (_request, _judge, _changed, _generated) = (request, judge, changed, Recorded.Count);
+        // To the stages, what was drawn before is a part of the prompt.
+        _prompt = Recorded.Count == 0 ? request.Tokens : [.. request.Tokens, .. Recorded];
     }
 
     /// <summary>
@@ -53,12 +62,15 @@ internal sealed class SequenceRun
     /// </param>
     public void Join(Func<Session, IReadOnlyList<int>, int>? share = null)
     {
-        var own = Session.CachedTokens > 0 || share is null ? Session.Reusable(_request.Tokens) : share(Session, _request.Tokens);
+        var own = Session.CachedTokens > 0 || share is null ? Session.Reusable(_prompt) : share(Session, _prompt);
         Sent = _firstToCompute = ReusedTokens = own;
     }
 
     /// <summary>Whose tokens these are.</summary>
     public Session Session { get; }
+
+    /// <summary>Tokens that were drawn for the same request by the coordinator before this one.</summary>
+    public IReadOnlyList<int> Recorded { get; } = [];
 
     /// <summary>Tokens of the prompt that the KV cache held already.</summary>
     public int ReusedTokens { get; private set; }
@@ -73,7 +85,7 @@ internal sealed class SequenceRun
     public PromptDemand Demand => new(Waiting, Known - _firstToCompute);
 
     /// <summary>Tokens that are computed in chunks: the prompt, and after a loss what had been drawn behind it by then.</summary>
-    public int Known => _request.Tokens.Count + _replayed.Length;
+    public int Known => _prompt.Count + _replayed.Length;
 
     /// <summary>Has tokens to compute that had been computed before.</summary>
     public bool Replays { get; private set; }
@@ -152,13 +164,13 @@ internal sealed class SequenceRun
         if (!_begun)
         {
             // Not before: what lies behind in the KV cache is cut off by this first step.
-            Session.Begin(_request.Tokens, _request.Sampling);
+            Session.Begin(_prompt, _request.Tokens.Count, _request.Sampling);
             _begun = true;
         }
 
         for (var position = start; position < start + count; position++)
-            tokens.Add(position < _request.Tokens.Count ? _request.Tokens[position]
-                : position < Known ? _replayed[position - _request.Tokens.Count] : _lastToken);
+            tokens.Add(position < _prompt.Count ? _prompt[position]
+                : position < Known ? _replayed[position - _prompt.Count] : _lastToken);
         Sent += count;
         InFlight++;
         var draws = Waiting == 0;
@@ -180,7 +192,7 @@ internal sealed class SequenceRun
         (Suspect, _uncertain) = (false, false);
         Session.Cached(part.End);
         if (drawn is not null && !Left)
-            Draw(drawn, step, part.OfPrompt && _generated == 0 ? time : Stopwatch.GetElapsedTime(ReadySince));
+            Draw(drawn, step, part.OfPrompt && _generated == Recorded.Count ? time : Stopwatch.GetElapsedTime(ReadySince));
         _changed(Session, false);
         return !Ended && !Left;
     }
@@ -203,15 +215,16 @@ internal sealed class SequenceRun
     /// again, wherever the next stages are. The same tokens follow, since what is drawn depends on nothing but those before.
     /// </summary>
     /// <param name="mostLosses">So often in a row it may be part of what is lost.</param>
+    /// <param name="isLoss">Whether something broke; else the stages are moved.</param>
     /// <returns>False when that was too often: it may be what breaks the stages.</returns>
-    public bool Rewind(int mostLosses)
+    public bool Rewind(int mostLosses, bool isLoss = true)
     {
-        _lost += InFlight > 0 ? 1 : 0;
+        _lost += InFlight > 0 && isLoss ? 1 : 0;
         Attempt++;
         (InFlight, Sent, _firstToCompute) = (0, 0, 0);
         (Suspect, _uncertain, Replays) = (false, false, _begun);
         if (_begun)
-            _replayed = Session.TokensFrom(_request.Tokens.Count);
+            _replayed = Session.TokensFrom(_prompt.Count);
         Session.Lost();
         return _lost <= mostLosses;
     }

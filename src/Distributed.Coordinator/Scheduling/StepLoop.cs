@@ -182,7 +182,7 @@ internal sealed class StepLoop : IAsyncDisposable
                 _pipeline.Fail(Failure(
                     FailureCode.HopLost, $"no result of step {oldest.Step.Step_} within {Pipeline.StepTimeout.TotalMinutes} minutes"));
         }
-        while (await SendNextAsync());
+        while (await SendNextAsync() || (_suspended && _coming is not null));
         Counts.Now(_sequences.Count, _flights.Count);
     }
 
@@ -348,6 +348,8 @@ internal sealed class StepLoop : IAsyncDisposable
 
     private void Suspend(Failure failure)
     {
+        // Who is moved has not been part of what broke.
+        var isLoss = failure.Code != FailureCode.Moved;
         var onTheirWay = _flights.SelectMany(flight => flight.Parts).Select(part => part.Run).Concat(_strays).ToHashSet();
         _flights.Clear();
         _strays.Clear();
@@ -355,7 +357,7 @@ internal sealed class StepLoop : IAsyncDisposable
         foreach (var run in _sequences.Clear())
         {
             onTheirWay.Remove(run);
-            if (run.Rewind(MostLosses))
+            if (run.Rewind(MostLosses, isLoss))
                 _sequences.AddAgain(run);
             else
                 Abandon(run, FailureAdvice.For(Repeated(failure)));
@@ -364,7 +366,7 @@ internal sealed class StepLoop : IAsyncDisposable
         // Those that have ended, or whose consumers have left, only waited for their last steps.
         foreach (var run in onTheirWay)
         {
-            run.Rewind(MostLosses);
+            run.Rewind(MostLosses, isLoss);
             Settle(run);
         }
 

@@ -14,6 +14,8 @@ public sealed class Session
     private readonly Lock _lock = new();
     private readonly List<int> _tokens = [];
     private readonly DateTimeOffset _created = DateTimeOffset.UtcNow;
+    private bool _restored;
+    private int _prompt;
     private SamplingOptions _sampling = new();
     private SessionState _state = SessionState.Running;
     private long _revision;
@@ -29,6 +31,23 @@ public sealed class Session
     /// <param name="kept">Whether its KV cache outlives a request.</param>
     public Session(string id, long sequence, bool kept) => (Id, Sequence, Kept) = (id, sequence, kept);
 
+    /// <summary>A session as another coordinator has left it.</summary>
+    /// <param name="record">What is on record of it.</param>
+    /// <param name="cached">How many of its tokens the KV cache of every stage holds.</param>
+    /// <param name="shared">How many of the first ones lie in blocks that others may hold too.</param>
+    internal Session(SessionRecord record, int cached, int shared)
+        : this(record.Id, record.Sequence, record.Kept)
+    {
+        _tokens.AddRange(record.Tokens);
+        (_created, _sampling, _prompt, _recorded) = (record.Created, record.Sampling, record.PromptTokens, record.Tokens.Length);
+        (_cached, _shared, _restored) = (cached, Math.Min(shared, cached), true);
+        // What is written from now on is newer than what is on record.
+        long last;
+        while ((last = Interlocked.Read(ref _lastRevision)) < record.Revision)
+            Interlocked.CompareExchange(ref _lastRevision, record.Revision, last);
+        Change(SessionState.Idle);
+    }
+
     /// <summary>The name.</summary>
     public string Id { get; }
 
@@ -37,6 +56,16 @@ public sealed class Session
 
     /// <summary>Whether its KV cache outlives a request.</summary>
     public bool Kept { get; }
+
+    /// <summary>Tokens it has come to.</summary>
+    public int KnownTokens
+    {
+        get
+        {
+            lock (_lock)
+                return _tokens.Count;
+        }
+    }
 
     /// <summary>Tokens in the KV cache of every stage.</summary>
     public int CachedTokens
@@ -66,17 +95,45 @@ public sealed class Session
             return CountReusable(prompt);
     }
 
-    /// <summary>Starts a request; its first step must follow, since that is what cuts the KV cache back to what is said here.</summary>
-    /// <param name="prompt">All tokens of the conversation so far, at least one.</param>
-    /// <param name="sampling">How the request draws its tokens.</param>
-    /// <returns>How many of the prompt's tokens the KV cache holds already; at most all but the last.</returns>
-    public int Begin(IReadOnlyList<int> prompt, SamplingOptions sampling)
+    /// <summary>
+    /// Whether a request repeats the one that the coordinator before this one was answering, or had answered last, and nothing has been
+    /// asked of the session since: its client has not seen all of the answer, or cannot tell.
+    /// </summary>
+    /// <param name="prompt">The request's tokens.</param>
+    /// <param name="sampling">How it draws.</param>
+    /// <param name="anySeed">Whether the seed was not the client's choice: then the one on record is taken.</param>
+    /// <param name="drawnBy">How the answer was drawn, with its seed.</param>
+    /// <param name="drawn">The tokens of the answer that are on record.</param>
+    internal bool Repeats(
+        IReadOnlyList<int> prompt, SamplingOptions sampling, bool anySeed, out SamplingOptions drawnBy, out int[] drawn)
     {
         lock (_lock)
         {
-            var reused = CountReusable(prompt);
+            (drawnBy, drawn) = (_sampling, []);
+            if (!_restored || _prompt != prompt.Count || !_tokens.Take(_prompt).SequenceEqual(prompt)
+                || (anySeed ? sampling with { Seed = _sampling.Seed } : sampling) != _sampling)
+                return false;
+            drawn = [.. _tokens.Skip(_prompt)];
+            return true;
+        }
+    }
+
+    /// <summary>Starts a request of which nothing has been drawn yet: see <see cref="Begin(IReadOnlyList{int}, int, SamplingOptions)"/>.</summary>
+    public int Begin(IReadOnlyList<int> prompt, SamplingOptions sampling) => Begin(prompt, prompt.Count, sampling);
+
+    /// <summary>Starts a request; its first step must follow, since that is what cuts the KV cache back to what is said here.</summary>
+    /// <param name="known">All tokens of the conversation so far, at least one.</param>
+    /// <param name="prompt">How many of them are the request's prompt; what lies behind has been drawn for it before.</param>
+    /// <param name="sampling">How the request draws its tokens.</param>
+    /// <returns>How many of the known tokens the KV cache holds already; at most all but the last.</returns>
+    public int Begin(IReadOnlyList<int> known, int prompt, SamplingOptions sampling)
+    {
+        lock (_lock)
+        {
+            var reused = CountReusable(known);
             _tokens.RemoveRange(reused, _tokens.Count - reused);
-            _tokens.AddRange(prompt.Skip(reused));
+            _tokens.AddRange(known.Skip(reused));
+            (_prompt, _restored) = (prompt, false);
             // What lies behind is cut off by the first step; until then it is of no use.
             _cached = reused;
             _shared = Math.Min(_shared, reused);
@@ -208,6 +265,8 @@ public sealed class Session
                 Created = _created,
                 Updated = DateTimeOffset.UtcNow,
                 Revision = _revision,
+                PromptTokens = _prompt,
+                Kept = Kept,
             };
         }
     }

@@ -1,0 +1,168 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
+using Distributed.Coordinator.Planning;
+using Distributed.Core;
+
+namespace Distributed.Coordinator.Recovery;
+
+// Another placement because somebody asks for it: nothing has failed. The KV cache goes there by replay.
+public sealed partial class PipelineRecovery
+{
+    // One at a time: what a second one would be planned from is what the first one changes.
+    private readonly Channel<Move> _moves = Channel.CreateBounded<Move>(1);
+    private int _moving;
+
+    /// <summary>Layers have been moved.</summary>
+    public event Action<MoveReport>? Moved;
+
+    /// <summary>Workers that no placement uses until they are asked back.</summary>
+    public IReadOnlyList<string> Drained => _workers.Drained;
+
+    /// <summary>Moves a worker's layers to the others, and uses it no more until <see cref="RebalanceAsync"/> asks it back.</summary>
+    /// <param name="worker">Its name.</param>
+    /// <param name="cancellation">Stops waiting; the move goes on.</param>
+    /// <exception cref="InvalidInputException">There is no such worker.</exception>
+    /// <exception cref="MoveRefusedException">The others cannot hold the model, with what is missing; or another move is under way.</exception>
+    public Task<MoveReport> DrainAsync(string worker, CancellationToken cancellation) =>
+        AskAsync([.. Drained.Append(Known(worker)).Distinct()], cancellation);
+
+    /// <summary>Places the model anew, on the workers that answer now and are not drained.</summary>
+    /// <param name="worker">A worker that is asked back; null for none.</param>
+    /// <param name="cancellation">Stops waiting; the move goes on.</param>
+    /// <exception cref="InvalidInputException">There is no such worker.</exception>
+    /// <exception cref="MoveRefusedException">The model cannot be placed, with what is missing; or another move is under way.</exception>
+    public Task<MoveReport> RebalanceAsync(string? worker, CancellationToken cancellation) =>
+        AskAsync([.. Drained.Where(name => worker is null || name != Known(worker))], cancellation);
+
+    private string Known(string worker) => _config.Workers.Any(known => known.Name == worker) ? worker : throw new InvalidInputException(
+        "worker", worker, $"is no worker of this cluster, which has {string.Join(", ", _config.Workers.Select(known => known.Name))}");
+
+    private async Task<MoveReport> AskAsync(IReadOnlyList<string> drained, CancellationToken cancellation)
+    {
+        if (Interlocked.Exchange(ref _moving, 1) == 1)
+            throw new MoveRefusedException("another drain or rebalance is under way: ask again when it is done");
+        var move = new Move(drained);
+        _ = move.Done.Task.ContinueWith(_ => Interlocked.Exchange(ref _moving, 0), TaskScheduler.Default);
+        _moves.Writer.TryWrite(move);
+        return await move.Done.Task.WaitAsync(cancellation);
+    }
+
+    private async Task<Pipeline> MoveAsync(Pipeline pipeline, Move move)
+    {
+        var before = _workers.Drained;
+        try
+        {
+            return await MoveCoreAsync(pipeline, move);
+        }
+        catch (Exception error) when (error is InvalidInputException or StageFailureException or TimeoutException or IOException or OrleansException)
+        {
+            // What was at work is at work still.
+            _workers.Drained = before;
+            move.Done.TrySetException(new MoveRefusedException(error.Message, error));
+            return pipeline;
+        }
+        catch
+        {
+            move.Done.TrySetCanceled();
+            throw;
+        }
+    }
+
+    private async Task<Pipeline> MoveCoreAsync(Pipeline pipeline, Move move)
+    {
+        var started = Stopwatch.GetTimestamp();
+        _workers.Drained = move.Drained;
+        var (placement, fitsBeside) = await _workers.PlanAnewAsync(pipeline, _stopping.Token);
+        var planning = Stopwatch.GetElapsedTime(started);
+        var report = new MoveReport(
+            pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null);
+        if (placement.Stages.Select(Describe).SequenceEqual(pipeline.Placement.Stages.Select(Describe)))
+        {
+            // Who is drained is to be known to the next coordinator, too.
+            await _adopt(pipeline, _stopping.Token);
+            move.Done.TrySetResult(report);
+            return pipeline;
+        }
+
+        var epoch = await _beginEpoch(_stopping.Token);
+        var moved = new Failure { Code = FailureCode.Moved, Message = "the layers are moved", Worker = "coordinator", Stage = -1 };
+        var stood = Stopwatch.GetTimestamp();
+        Pipeline next;
+        if (fitsBeside)
+        {
+            next = await StartAsync(placement, epoch);
+            stood = Stopwatch.GetTimestamp();
+            pipeline.Fail(moved);
+        }
+        else
+        {
+            pipeline.Fail(moved);
+            await pipeline.RetireAsync(null, _config.FailureTimeout);
+            _workers.Forget(pipeline);
+            try
+            {
+                next = await StartAsync(placement, epoch);
+            }
+            catch (StageFailureException error)
+            {
+                move.Done.TrySetException(new MoveRefusedException($"the new stages did not load ({error.Message}); others are looked for", error));
+                return await RecoverAsync(pipeline, error.Failure);
+            }
+        }
+
+        var loading = Stopwatch.GetElapsedTime(started) - planning;
+        try
+        {
+            await AdoptAsync(next);
+        }
+        catch (Exception error) when (error is TimeoutException or OrleansException or IOException)
+        {
+            move.Done.TrySetException(new MoveRefusedException($"the new placement could not be put on record ({error.Message})", error));
+            return await RecoverAsync(pipeline, moved);
+        }
+
+        var predicted = placement.Costs is { } costs
+            ? _scheduler.RunningTokens.Where(tokens => tokens > 0).Sum(tokens => costs.Prefill(0, tokens).TokenMs) : (double?)null;
+        var loaded = Stopwatch.GetTimestamp();
+        var replayed = _scheduler.Steps.ResumeAsync(next);
+        _ = EndAsync(pipeline, next, move, replayed, loaded, stood, report with
+        {
+            Epoch = epoch,
+            IsMoved = true,
+            LoadingMs = loading.TotalMilliseconds,
+            PredictedReplayMs = predicted,
+        });
+        return next;
+    }
+
+    private Task<Pipeline> StartAsync(Placement placement, long epoch) =>
+        Pipeline.StartAsync(_model, _config, placement, epoch, progress: null, watchWhileLoading: true, _stopping.Token);
+
+    private async Task EndAsync(
+        Pipeline old, Pipeline next, Move move, Task<(int Sequences, int Tokens)> replayed, long loaded, long stood, MoveReport report)
+    {
+        await Task.WhenAny(replayed, next.Failed);
+        if (replayed.IsCompletedSuccessfully && !next.Failed.IsCompleted)
+        {
+            var (sequences, tokens) = await replayed;
+            report = report with
+            {
+                Sequences = sequences,
+                ReplayedTokens = tokens,
+                ReplayingMs = Stopwatch.GetElapsedTime(loaded).TotalMilliseconds,
+                GapMs = Stopwatch.GetElapsedTime(stood).TotalMilliseconds,
+            };
+        }
+
+        await old.RetireAsync(null, _config.FailureTimeout);
+        Moved?.Invoke(report);
+        move.Done.TrySetResult(report);
+    }
+
+    private sealed record Move(IReadOnlyList<string> Drained)
+    {
+        public TaskCompletionSource<MoveReport> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}
