@@ -55,5 +55,6 @@ internal static class CommandLine
         new PerplexityCommand(terminal),
         new BenchCommand(terminal),
         new LabCommand(terminal),
+        new CertsCommand(terminal),
     };
 }

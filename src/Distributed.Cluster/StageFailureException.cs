@@ -1,3 +1,4 @@
+using System.Security.Authentication;
 using Distributed.Cluster.Protocol;
 using Google.Protobuf;
 using Grpc.Core;
@@ -32,6 +33,14 @@ public sealed class StageFailureException : Exception
     {
         if (error.Trailers.FirstOrDefault(entry => entry.Key == Trailer) is { } entry)
             return new StageFailureException(Failure.Parser.ParseFrom(entry.ValueBytes), error);
+        if (WhyNotTrusted(error) is { } reason)
+            return new StageFailureException(FailureCode.NotTrusted, $"{worker} and this node do not trust each other: {reason}", worker, stage, error);
+        if (IsShutOut(error))
+        {
+            var told = $"{worker} closed the connection at once, as a node with certificates does to one that shows none, or none it accepts";
+            return new StageFailureException(FailureCode.NotTrusted, told, worker, stage, error);
+        }
+
         var message = error.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded
             ? $"{worker} does not answer ({error.Status.Detail})"
             : $"the call to {worker} failed with {error.StatusCode} ({error.Status.Detail})";
@@ -51,6 +60,21 @@ public sealed class StageFailureException : Exception
         };
         return new RpcException(new Status(status, Message), new Metadata { { Trailer, Failure.ToByteArray() } });
     }
+
+    // What TLS found wrong, on either side.
+    private static string? WhyNotTrusted(RpcException error)
+    {
+        for (var cause = error.Status.DebugException; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is AuthenticationException)
+                return cause.InnerException?.Message ?? cause.Message;
+        }
+
+        return null;
+    }
+
+    private static bool IsShutOut(RpcException error) =>
+        error.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse };
 
     private static string Describe(Failure failure) =>
         failure.Stage >= 0 ? $"stage {failure.Stage} on {failure.Worker}: {failure.Message}" : $"{failure.Worker}: {failure.Message}";

@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
@@ -26,6 +27,7 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly IReadOnlyList<IDisposable> _owned;
     private readonly NodeAddress? _next;
     private readonly LinkShape? _nextLink;
+    private readonly NodePeer? _nextPeer;
     private readonly TimeSpan? _nextTimeout;
     private readonly StepComputation _computation;
     private readonly ThreadInbox<StageOrder> _inbox = new(QueueLength);
@@ -45,15 +47,16 @@ public sealed class StageRunner : IAsyncDisposable
     /// <param name="next">The worker of the stage behind; null on the last stage.</param>
     /// <param name="nextLink">What the connection to it is made to be; null to leave it as it is.</param>
     /// <param name="nextTimeout">How long that worker may be silent before it counts as lost; null not to ask it.</param>
+    /// <param name="nextPeer">Who must answer there; null for plain text.</param>
     /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
     public StageRunner(
         StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, TimeSpan? nextTimeout,
-        IReadOnlyList<IDisposable> owned)
+        NodePeer? nextPeer, IReadOnlyList<IDisposable> owned)
     {
         Identity = identity;
         _stage = stage;
         _next = next;
-        (_nextLink, _nextTimeout) = (nextLink, nextTimeout);
+        (_nextLink, _nextTimeout, _nextPeer) = (nextLink, nextTimeout, nextPeer);
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
         _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
@@ -84,10 +87,11 @@ public sealed class StageRunner : IAsyncDisposable
             var onward = hello.Clone();
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
-            _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink);
+            _nextStream = await ForwardStream.OpenAsync(
+                _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer);
             _ = ReportLossAsync(_nextStream);
             if (_nextTimeout is { } timeout)
-                _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence));
+                _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence), _nextPeer);
         }
         catch
         {

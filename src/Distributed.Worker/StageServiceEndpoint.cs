@@ -174,8 +174,12 @@ public sealed partial class StageServiceEndpoint(
         new() { Stages = await stages.UnloadAsync(request.Pipeline) };
 
     /// <inheritdoc/>
-    public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context) =>
-        LinkProbe.RunAsync(request, options.Name, context.CancellationToken);
+    public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context)
+    {
+        if (NodeAddress.TryParse(request.Address) is { } address && options.WhyNotDialed(address, request.Peer) is { } reason)
+            return Task.FromResult(new ProbeLinkReply { Failure = new StageFailureException(FailureCode.NotTrusted, reason, options.Name).Failure });
+        return LinkProbe.RunAsync(request, options.Name, context.CancellationToken, options.Certificates);
+    }
 
     private async Task<Hello> ReadHelloAsync(IAsyncStreamReader<StageFrame> frames, CancellationToken cancellation)
     {

@@ -1,3 +1,4 @@
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Core;
 
@@ -42,6 +43,14 @@ public sealed record ClusterConfig
     /// <summary>Where the coordinator serves HTTP; port 0 takes any free one.</summary>
     public NodeAddress Http { get; init; } = NodeAddress.Parse("http", "127.0.0.1:8080");
 
+    /// <summary>What this node shows the workers, and holds theirs against; null for connections in plain text.</summary>
+    public TlsConfig? Tls { get; init; }
+
+    /// <summary>
+    /// Allows what anybody on the network can read and use: plain text to other machines, and HTTP for them without a key.
+    /// </summary>
+    public bool Insecure { get; init; }
+
     /// <summary>How long to wait for a worker to answer.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -83,6 +92,10 @@ public sealed record ClusterConfig
 
     /// <summary>The link between the coordinator and a worker; null to leave it as it is.</summary>
     public LinkShape? LinkOf(string worker) => Workers.FirstOrDefault(other => other.Name == worker)?.Link ?? Link;
+
+    /// <summary>Who must answer at a worker's address; null for whoever does.</summary>
+    /// <exception cref="InvalidInputException">The files of <see cref="Tls"/> cannot be used.</exception>
+    public NodePeer? PeerOf(string worker) => Tls is null ? null : new NodePeer(Tls.Load(), worker);
 
     /// <summary>The link between two workers; null to leave it as it is, and within one worker.</summary>
     public LinkShape? LinkBetween(string worker, string other) => worker == other ? null : LinkShape.Between(

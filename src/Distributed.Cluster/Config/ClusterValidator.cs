@@ -14,6 +14,8 @@ public static partial class ClusterValidator
 
     /// <summary>What a worker's name must be, as a phrase that follows it.</summary>
     public const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
+    private const string PlainRule = "is not on this machine: give certificates with tls (made by `distributed certs`), "
+        + "or allow plain text that anybody on the way can read and change with insecure: true";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
 
     /// <summary>Whether a worker may have such a name.</summary>
@@ -36,6 +38,8 @@ public static partial class ClusterValidator
             errors.Add(config.Error("failure-timeout", $"{config.FailureTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
+        if (config is { Tls: not null, Insecure: true })
+            errors.Add(config.Error("insecure", "true", "cannot stand beside tls, which leaves nothing in plain text"));
         if (config.Workers.Count is < 1 or > MaxWorkers)
             errors.Add(config.Error("workers", $"{config.Workers.Count} workers", $"must be 1 to {MaxWorkers} workers"));
 
@@ -121,6 +125,9 @@ public static partial class ClusterValidator
             yield return config.Error($"{key}.address", worker.Address, "must have a port from 1 to 65535");
         else if (before.FindIndex(other => IsSame(other.Address, worker.Address)) is >= 0 and var same)
             yield return config.Error($"{key}.address", worker.Address, $"is already that of workers[{same}]: addresses must differ");
+
+        else if (config is { Tls: null, Insecure: false } && !worker.Address.IsThisMachine)
+            yield return config.Error($"{key}.address", worker.Address, PlainRule);
 
         if (worker.Model is "" || worker.Model?.Contains('\0') == true)
             yield return config.Error($"{key}.model", worker.Model, "must be the path of a model file on that worker");

@@ -49,6 +49,7 @@ public class ClusterFileTests
             connect-timeout: 1.5s
             failure-timeout: 500ms
             recovery-timeout: 2m
+            insecure: true
             workers:
               - name: desktop
                 address: Desktop.local:7100
@@ -176,17 +177,17 @@ public class ClusterFileTests
     [InlineData("model: m.gguf\nworkers:")]
     [InlineData("model: m.gguf\nworkers: one")]
     [InlineData("model: m.gguf\nworkers: [one, 2, [3]]")]
-    [InlineData("model: [m.gguf]\nworkers: [{name: a, address: 'a:1'}]")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: []")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: automatic")]
-    [InlineData("model: \"m\\0.gguf\"\nworkers: [{name: a, address: 'a:1'}]")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: 99999999999")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: ~")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1', memory: {cpu: [1]}}]")]
+    [InlineData("model: [m.gguf]\nworkers: [{name: a, address: '127.0.0.1:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\nsplit: []")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\nsplit: automatic")]
+    [InlineData("model: \"m\\0.gguf\"\nworkers: [{name: a, address: '127.0.0.1:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\ncontext: 99999999999")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\ncontext: ~")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1', memory: {cpu: [1]}}]")]
     [InlineData("model: m.gguf\n\tworkers: x")]
     [InlineData("model: \"m.gguf")]
     [InlineData("model: m.gguf\n---\nmodel: n.gguf")]
-    [InlineData("model: &m m.gguf\nworkers: [{name: a, address: 'a:1', model: *m}]")]
+    [InlineData("model: &m m.gguf\nworkers: [{name: a, address: '127.0.0.1:1', model: *m}]")]
     [InlineData("model: !!python/object m.gguf")]
     [InlineData("? [model]\n: m.gguf")]
     public void What_is_no_cluster_is_refused_with_a_line(string yaml) => Assert.All(Errors(yaml), error =>
