@@ -27,7 +27,12 @@ internal static class ClusterFlags
     {
         Tls = flags.GetValue(CommonOptions.TlsFolder) is { } folder ? TlsConfig.InFolder(folder, TlsConfig.Coordinator) : config.Tls,
         Insecure = config.Insecure || flags.GetValue(CommonOptions.Insecure),
+        ApiKeyFile = PathOf(flags.GetValue(CommonOptions.ApiKeyFile)) ?? config.ApiKeyFile,
+        HttpCertificate = PathOf(flags.GetValue(CommonOptions.HttpCertificate)) ?? config.HttpCertificate,
+        HttpKey = PathOf(flags.GetValue(CommonOptions.HttpKey)) ?? config.HttpKey,
     };
+
+    private static string? PathOf(string? file) => file is null ? null : Path.GetFullPath(file);
 
     /// <summary>Refuses flags that mean something only where workers compute, beside none.</summary>
     /// <param name="flags">The flags.</param>

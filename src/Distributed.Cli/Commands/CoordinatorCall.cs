@@ -1,7 +1,11 @@
 using System.CommandLine;
+using System.Net;
+using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
+using Distributed.Coordinator.Api;
 
 namespace Distributed.Cli.Commands;
 
@@ -14,6 +18,19 @@ internal static class CoordinatorCall
     public static Option<NodeAddress?> Flag { get; } =
         Commands.Flag.Address("--coordinator", $"Where the coordinator serves HTTP (default {CommonOptions.DefaultHttp})");
 
+    /// <summary>Where the CA is that has signed the coordinator's HTTPS certificate; null for plain HTTP.</summary>
+    private static readonly Option<string?> Trusted = Commands.Flag.Text(
+        "--tls-dir", "DIR", "Ask over HTTPS; the coordinator's certificate must be signed by the CA whose ca.crt is there");
+
+    private static readonly Option<string?> KeyFile = Commands.Flag.Text("--api-key-file", "FILE", "The API key to show: the first one in it");
+
+    /// <summary>Adds the flags that all verbs have which ask.</summary>
+    public static void AddTo(Command verb)
+    {
+        foreach (var option in (Option[])[Flag, Trusted, KeyFile, CommonOptions.Json, CommonOptions.LogLevel])
+            verb.Options.Add(option);
+    }
+
     /// <summary>Gets one JSON document.</summary>
     /// <param name="flags">With <see cref="Flag"/>.</param>
     /// <param name="path">The document's path, with its slash.</param>
@@ -25,10 +42,18 @@ internal static class CoordinatorCall
         var address = flags.GetValue(Flag) ?? CommonOptions.DefaultHttp;
         if (address is not { SocketPath: null, Port: > 0 })
             throw new Core.InvalidInputException(Flag.Name, $"{address}", "must be HOST:PORT with a port from 1 to 65535");
-        using var client = new HttpClient { Timeout = Patience };
+        using var handler = new SocketsHttpHandler();
+        var folder = flags.GetValue(Trusted);
+        if (folder is not null)
+            handler.SslOptions.CertificateChainPolicy = CertificateFiles.Trusting("--tls-dir", folder);
+        using var client = new HttpClient(handler) { Timeout = Patience };
+        if (flags.GetValue(KeyFile) is { } file)
+            client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", ApiKeys.Read(file)[0]);
         try
         {
-            using var answer = await client.GetAsync($"http://{address}{path}", cancellation);
+            using var answer = await client.GetAsync($"{(folder is null ? "http" : "https")}://{address}{path}", cancellation);
+            if (answer.StatusCode == HttpStatusCode.Unauthorized)
+                throw new IOException($"the coordinator on {address} wants an API key, or another one: give --api-key-file FILE");
             if (!answer.IsSuccessStatusCode)
                 throw new IOException($"the coordinator on {address} is not ready: it answers {(int)answer.StatusCode} {answer.ReasonPhrase}");
             return await answer.Content.ReadFromJsonAsync(type, cancellation)
@@ -36,7 +61,7 @@ internal static class CoordinatorCall
         }
         catch (HttpRequestException error)
         {
-            throw new IOException($"no coordinator answers on {address}: {error.Message}", error);
+            throw new IOException($"no coordinator answers on {address}: {error.InnerException?.Message ?? error.Message}", error);
         }
         catch (System.Text.Json.JsonException error)
         {

@@ -15,6 +15,9 @@ internal sealed class ServeCommand : Command
     {
         _terminal = terminal;
         Add(CommonOptions.Http);
+        Add(CommonOptions.ApiKeyFile);
+        Add(CommonOptions.HttpCertificate);
+        Add(CommonOptions.HttpKey);
         ClusterFlags.AddTo(this, CommonOptions.Workers);
         SetAction(RunAsync);
     }
@@ -22,6 +25,8 @@ internal sealed class ServeCommand : Command
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
         var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
+        if (config.HttpCertificate is null && !config.Http.IsThisMachine)
+            _terminal.Error.WriteLine("warning: keys and texts cross the network as plain text: give --http-certificate and --http-key");
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         var ready = new TaskCompletionSource<(string Url, CoordinatorHost Coordinator)>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The bars end with loading, the server does not.

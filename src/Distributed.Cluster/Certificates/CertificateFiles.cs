@@ -56,6 +56,21 @@ public static class CertificateFiles
     internal static X509Certificate2 ReadCertificate(string key, string path) =>
         Read(key, path, "a certificate in PEM format", text => X509Certificate2.CreateFromPem(text));
 
+    /// <summary>Trust in a folder's CA, and in nothing else.</summary>
+    /// <param name="key">What the folder is called where it was named, for the error.</param>
+    /// <param name="folder">The folder.</param>
+    /// <exception cref="InvalidInputException">It has no CA.</exception>
+    public static X509ChainPolicy Trusting(string key, string folder) => Trusting(ReadCertificate(key, Certificate(folder, Ca)));
+
+    /// <summary>Trust in a CA, and in nothing else.</summary>
+    internal static X509ChainPolicy Trusting(X509Certificate2 ca) => new()
+    {
+        TrustMode = X509ChainTrustMode.CustomRootTrust,
+        CustomTrustStore = { ca },
+        RevocationMode = X509RevocationMode.NoCheck,
+        DisableCertificateDownloads = true,
+    };
+
     /// <summary>Reads a certificate with its key.</summary>
     /// <param name="prefix">What stands before the keys <c>certificate</c> and <c>key</c>, for errors.</param>
     /// <param name="certificatePath">The certificate's file.</param>

@@ -101,15 +101,12 @@ public sealed class NodeCertificates
             : null;
     }
 
-    private static X509ChainPolicy Policy(X509Certificate2 ca, string purpose) => new()
+    private static X509ChainPolicy Policy(X509Certificate2 ca, string purpose)
     {
-        TrustMode = X509ChainTrustMode.CustomRootTrust,
-        CustomTrustStore = { ca },
-        RevocationMode = X509RevocationMode.NoCheck,
-        DisableCertificateDownloads = true,
-        VerificationFlags = X509VerificationFlags.NoFlag,
-        ApplicationPolicy = { new Oid(purpose) },
-    };
+        var policy = CertificateFiles.Trusting(ca);
+        policy.ApplicationPolicy.Add(new Oid(purpose));
+        return policy;
+    }
 }
 
 /// <summary>Who must answer at an address, and what this node shows there.</summary>

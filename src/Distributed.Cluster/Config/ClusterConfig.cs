@@ -43,6 +43,27 @@ public sealed record ClusterConfig
     /// <summary>Where the coordinator serves HTTP; port 0 takes any free one.</summary>
     public NodeAddress Http { get; init; } = NodeAddress.Parse("http", "127.0.0.1:8080");
 
+    /// <summary>The keys that HTTP requests must show one of, one a line; null for none, and whoever reaches it may ask.</summary>
+    public string? ApiKeyFile { get; init; }
+
+    /// <summary>The certificate of the HTTP server, PEM; null for plain HTTP.</summary>
+    public string? HttpCertificate { get; init; }
+
+    /// <summary>Its key; null where there is no certificate.</summary>
+    public string? HttpKey { get; init; }
+
+    /// <summary>The largest body of an HTTP request, bytes.</summary>
+    public long MaxBody { get; init; } = 4 << 20;
+
+    /// <summary>The longest prompt of an HTTP request, in tokens; null for what the context holds.</summary>
+    public int? MaxPrompt { get; init; }
+
+    /// <summary>How many HTTP requests are answered at once, those that wait for a place among them; more are refused.</summary>
+    public int MaxRequests { get; init; } = 256;
+
+    /// <summary>How long a client may take for a request's headers.</summary>
+    public TimeSpan HeaderTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>What this node shows the workers, and holds theirs against; null for connections in plain text.</summary>
     public TlsConfig? Tls { get; init; }
 

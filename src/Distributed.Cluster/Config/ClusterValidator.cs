@@ -8,12 +8,14 @@ public static partial class ClusterValidator
 {
     private const int MaxContext = 1 << 24;
     private const int MaxWorkers = 256;
+    private const long MostBody = 1 << 30;
 
     // What else is in a message of hidden states (slices, tokens, timings) has its room in the rest.
     private const int MaxHiddenBytes = NodeChannel.MaxMessageBytes - (1 << 20);
 
     /// <summary>What a worker's name must be, as a phrase that follows it.</summary>
     public const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
+    private const string OpenRule = "is for other machines too: give api-key-file, or let anybody who reaches it ask with insecure: true";
     private const string PlainRule = "is not on this machine: give certificates with tls (made by `distributed certs`), "
         + "or allow plain text that anybody on the way can read and change with insecure: true";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
@@ -38,6 +40,16 @@ public static partial class ClusterValidator
             errors.Add(config.Error("failure-timeout", $"{config.FailureTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
+        else if (config is { ApiKeyFile: null, Insecure: false } && !config.Http.IsThisMachine)
+            errors.Add(config.Error("http", config.Http, OpenRule));
+        if (config.HttpCertificate is null != config.HttpKey is null)
+            errors.Add(config.Error(config.HttpKey is null ? "http-key" : "http-certificate", null, "is missing: a certificate and its key go together"));
+        CheckRange("max-prompt", config.MaxPrompt ?? 1, 1, MaxContext);
+        CheckRange("max-requests", config.MaxRequests, 1, 1 << 16);
+        if (config.MaxBody > MostBody)
+            errors.Add(config.Error("max-body", ByteSize.Format(config.MaxBody), $"must be at most {ByteSize.Format(MostBody)}"));
+        if (config.HeaderTimeout < TimeSpan.FromMilliseconds(100))
+            errors.Add(config.Error("header-timeout", $"{config.HeaderTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
         if (config is { Tls: not null, Insecure: true })
             errors.Add(config.Error("insecure", "true", "cannot stand beside tls, which leaves nothing in plain text"));
         if (config.Workers.Count is < 1 or > MaxWorkers)
