@@ -94,13 +94,18 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <exception cref="StageFailureException">The stream is broken.</exception>
     public Task SendAsync(Step step)
     {
+        step.Checksum = FrameChecksum.Of(step, step.Hidden.Span);
         step.SentNs = NodeClock.Now + _clock.OffsetNs;
         return SendAsync(new StageFrame { Step = step });
     }
 
     /// <summary>Sends the order to free sequences.</summary>
     /// <exception cref="StageFailureException">The stream is broken.</exception>
-    public Task SendAsync(Release release) => SendAsync(new StageFrame { Release = release });
+    public Task SendAsync(Release release)
+    {
+        release.Checksum = FrameChecksum.Of(release);
+        return SendAsync(new StageFrame { Release = release });
+    }
 
     /// <summary>Ends the stream; the chain behind it ends too.</summary>
     public async ValueTask DisposeAsync()

@@ -8,12 +8,16 @@ namespace Distributed.Cluster;
 /// <summary>A failure between two nodes, with the protocol's name for it. The one form in which the code behind the gRPC boundary sees such failures.</summary>
 public sealed class StageFailureException : Exception
 {
-    private const string Trailer = "distributed-failure-bin";
+    /// <summary>What the entry of a gRPC error is called that carries the failure.</summary>
+    public const string Trailer = "distributed-failure-bin";
+
+    // What a peer sends may be part of a message, and a message is part of headers.
+    private const int MaxMessage = 1000;
 
     /// <param name="failure">What went wrong, where.</param>
     /// <param name="inner">The cause on this node; null where there is none.</param>
     public StageFailureException(Failure failure, Exception? inner = null)
-        : base(Describe(failure), inner) => Failure = failure;
+        : base(Describe(Short(failure)), inner) => Failure = Short(failure);
 
     /// <param name="code">The protocol's name for the failure.</param>
     /// <param name="message">A sentence with the values found and expected.</param>
@@ -58,7 +62,21 @@ public sealed class StageFailureException : Exception
             FailureCode.StageFailed => StatusCode.Internal,
             _ => StatusCode.FailedPrecondition,
         };
-        return new RpcException(new Status(status, Message), new Metadata { { Trailer, Failure.ToByteArray() } });
+        return new RpcException(new Status(status, Message), new Metadata { { Trailer, ToTrailer() } });
+    }
+
+    /// <summary>The value of the entry <see cref="Trailer"/>.</summary>
+    public byte[] ToTrailer() => Failure.ToByteArray();
+
+    private static Failure Short(Failure failure)
+    {
+        if (failure.Message.Length <= MaxMessage && failure.Worker.Length <= MaxMessage)
+            return failure;
+        var cut = failure.Clone();
+        (cut.Message, cut.Worker) = (Cut(cut.Message), Cut(cut.Worker));
+        return cut;
+
+        static string Cut(string text) => text.Length <= MaxMessage ? text : text[..MaxMessage] + "…";
     }
 
     // What TLS found wrong, on either side.

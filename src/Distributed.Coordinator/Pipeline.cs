@@ -360,6 +360,10 @@ public sealed partial class Pipeline : IAsyncDisposable
                     case StageEvent.EventOneofCase.Started:
                         started.TrySetResult();
                         break;
+                    case StageEvent.EventOneofCase.Result when stageEvent.Result.Checksum != FrameChecksum.Of(stageEvent.Result):
+                        _ = FailAsync(new StageFailureException(
+                            FailureCode.FrameCorrupt, "a result arrived damaged", stage.Worker, stage.Index).Failure);
+                        break;
                     case StageEvent.EventOneofCase.Result:
                         Complete(stageEvent.Result);
                         break;

@@ -21,6 +21,9 @@ public sealed class StageRunner : IAsyncDisposable
     // More bytes than these are sent from another thread: the stage's own has the next step to compute.
     private const int LargeBytes = 64 << 10;
 
+    // Sequences that one release may name: more than a stage can hold.
+    private const int MostReleased = 1 << 16;
+
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly Stage _stage;
@@ -117,13 +120,17 @@ public sealed class StageRunner : IAsyncDisposable
         switch (frame.FrameCase)
         {
             case StageFrame.FrameOneofCase.Step:
+                CheckSum(frame.Step.Checksum, FrameChecksum.Of(frame.Step, frame.Step.ReceivedHidden.Span), sender);
                 Identity.CheckEpoch(frame.Step.Epoch, sender);
                 if (frame.Step.Step_ <= _lastStep)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
                 _lastStep = frame.Step.Step_;
                 return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
             case StageFrame.FrameOneofCase.Release:
+                CheckSum(frame.Release.Checksum, FrameChecksum.Of(frame.Release), sender);
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
+                if (frame.Release.Sequences.Count + frame.Release.Forks.Count is > MostReleased and var named)
+                    throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent a release of {named} sequences, must be at most {MostReleased}");
                 return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now), cancellation);
             default:
                 throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
@@ -154,6 +161,12 @@ public sealed class StageRunner : IAsyncDisposable
             owned.Dispose();
         _stopping.Dispose();
         _unsent.Dispose();
+    }
+
+    private void CheckSum(ulong sent, ulong arrived, string sender)
+    {
+        if (sent != arrived)
+            throw Identity.Fail(FailureCode.FrameCorrupt, $"a frame from {sender} has the checksum {sent:x16}, what arrived has {arrived:x16}");
     }
 
     private async ValueTask EnqueueAsync(StageOrder order, CancellationToken cancellation)
@@ -211,6 +224,7 @@ public sealed class StageRunner : IAsyncDisposable
         if (outcome.Result is { } result)
         {
             outcome.StampSerialized(result.Timings);
+            result.Checksum = FrameChecksum.Of(result);
             result.SentNs = NodeClock.Now;
             await Watch.PublishAsync(new StageEvent { Result = result }, _stopping.Token);
         }

@@ -51,6 +51,7 @@ public static partial class WorkerHost
         {
             grpc.MaxReceiveMessageSize = NodeChannel.MaxMessageBytes;
             grpc.MaxSendMessageSize = NodeChannel.MaxMessageBytes;
+            grpc.Interceptors.Add<FailureNames>();
         });
         ForwardMethod.AddTo(builder.Services);
         // Signals are the caller's: it cancels. A worker that belongs to a process must not end before it on Ctrl-C.
@@ -67,6 +68,7 @@ public static partial class WorkerHost
         builder.Services.AddHostedService(services => services.GetRequiredService<LoadedStages>());
 
         await using var app = builder.Build();
+        app.Use(FailureNames.NameAsync);
         ForwardMethod.Prefer(app.MapGrpcService<StageServiceEndpoint>());
         if (!await ListenAsync(app, options, cancellation))
             return;
