@@ -57,5 +57,6 @@ internal static class CommandLine
         new PerplexityCommand(terminal),
         new BenchCommand(terminal),
         new LabCommand(terminal),
+        new CertsCommand(terminal),
     };
 }

@@ -1,3 +1,4 @@
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Grpc.Core;
@@ -45,12 +46,14 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <param name="stagesFromHere">Stages that must answer: this one and all behind it.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
+    /// <param name="member">Who must answer there; null for plain text.</param>
     /// <exception cref="StageFailureException">The stage cannot be reached, or it or one behind it refuses.</exception>
     public static async Task<ForwardStream> OpenAsync(
-        NodeAddress address, Hello hello, int stagesFromHere, CancellationToken cancellation, LinkShape? link = null)
+        NodeAddress address, Hello hello, int stagesFromHere, CancellationToken cancellation, LinkShape? link = null,
+        NodePeer? member = null)
     {
         var peer = address.ToString();
-        var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link);
+        var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link, member);
         var ending = new CancellationTokenSource();
         AsyncDuplexStreamingCall<StageFrame, StageReply>? call = null;
         PeerClock? clock = null;
@@ -91,13 +94,18 @@ public sealed class ForwardStream : IAsyncDisposable
     /// <exception cref="StageFailureException">The stream is broken.</exception>
     public Task SendAsync(Step step)
     {
+        step.Checksum = FrameChecksum.Of(step, step.Hidden.Span);
         step.SentNs = NodeClock.Now + _clock.OffsetNs;
         return SendAsync(new StageFrame { Step = step });
     }
 
     /// <summary>Sends the order to free sequences.</summary>
     /// <exception cref="StageFailureException">The stream is broken.</exception>
-    public Task SendAsync(Release release) => SendAsync(new StageFrame { Release = release });
+    public Task SendAsync(Release release)
+    {
+        release.Checksum = FrameChecksum.Of(release);
+        return SendAsync(new StageFrame { Release = release });
+    }
 
     /// <summary>Ends the stream; the chain behind it ends too.</summary>
     public async ValueTask DisposeAsync()

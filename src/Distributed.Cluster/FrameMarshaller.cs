@@ -15,6 +15,9 @@ public static class FrameMarshaller
     private const int HiddenTag = (Step.HiddenFieldNumber << 3) | LengthDelimited;
     private const int LengthDelimited = 2;
 
+    // Of all but hidden states. A few bytes may stand for an object, so this bounds what a frame can be blown up to.
+    private const int MaxOtherBytes = 8 << 20;
+
     /// <summary>The Forward stream with this way of reading its frames.</summary>
     public static Method<StageFrame, StageReply> Forward { get; } = new(
         MethodType.DuplexStreaming, StageService.Descriptor.FullName, nameof(StageService.StageServiceClient.Forward),
@@ -23,6 +26,7 @@ public static class FrameMarshaller
 
     /// <summary>Reads a frame.</summary>
     /// <exception cref="InvalidProtocolBufferException">It is none.</exception>
+    /// <exception cref="InvalidDataException">It is too large.</exception>
     public static StageFrame Read(ReadOnlySequence<byte> payload)
     {
         var reader = new SequenceReader<byte>(payload);
@@ -30,8 +34,12 @@ public static class FrameMarshaller
         return reader.TryRead(out var tag) && tag == StepTag
             && TryReadVarint(ref reader, out var length) && length == (ulong)reader.Remaining
             && TryFindHidden(payload.Slice(reader.Position), out var before, out var hidden, out var after)
-                ? new StageFrame { Step = ReadStep(before, hidden, after) }
-                : StageFrame.Parser.ParseFrom(payload);
+                ? new StageFrame { Step = ReadStep(Bounded(before), hidden, Bounded(after)) }
+                : StageFrame.Parser.ParseFrom(Bounded(payload));
+
+        static ReadOnlySequence<byte> Bounded(ReadOnlySequence<byte> bytes) => bytes.Length <= MaxOtherBytes
+            ? bytes
+            : throw new InvalidDataException($"a frame has {bytes.Length} bytes besides hidden states, must have at most {MaxOtherBytes}");
     }
 
     private static void Write<T>(T message, SerializationContext context)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Distributed.Cluster.Config;
 using Google.Protobuf;
@@ -24,6 +25,23 @@ public static class HiddenStateCodec
 
     /// <summary>Received float32 values, in place.</summary>
     public static ReadOnlySpan<float> AsReceivedFloats(ReadOnlySpan<byte> bytes) => MemoryMarshal.Cast<byte, float>(bytes);
+
+    /// <summary>Whether all values are numbers: neither NaN nor infinite.</summary>
+    public static bool AreFinite(ReadOnlySpan<float> values)
+    {
+        // Zero times a number is zero; times anything else it is NaN, which stays in a sum.
+        var sum = Vector<float>.Zero;
+        while (values.Length >= Vector<float>.Count)
+        {
+            sum += new Vector<float>(values) * Vector<float>.Zero;
+            values = values[Vector<float>.Count..];
+        }
+
+        var rest = Vector.Sum(sum);
+        foreach (var value in values)
+            rest += value * 0;
+        return !float.IsNaN(rest);
+    }
 
     /// <summary>Codes whole rows.</summary>
     /// <param name="type">The format.</param>

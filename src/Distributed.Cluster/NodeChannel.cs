@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Grpc.Net.Client;
 
@@ -18,7 +19,10 @@ public static class NodeChannel
     /// <param name="address">Where the node listens.</param>
     /// <param name="connectTimeout">How long a connection may take to come about.</param>
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
-    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout, LinkShape? link = null)
+    /// <param name="peer">
+    /// Who must answer there, over TLS; null for plain text. Over a socket of this machine everything is: its file says who may.
+    /// </param>
+    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout, LinkShape? link = null, NodePeer? peer = null)
     {
         var handler = new SocketsHttpHandler
         {
@@ -32,12 +36,15 @@ public static class NodeChannel
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
             UseProxy = false,
         };
+        var isPlain = peer is null || address.SocketPath is not null;
+        if (!isPlain)
+            handler.SslOptions = peer!.Certificates.Client(peer.Name);
         handler.ConnectCallback = async (_, cancellation) =>
         {
             var connection = await ConnectAsync(address, cancellation);
             return link is null ? connection : new ShapedStream(connection, link);
         };
-        var uri = address.SocketPath is null ? $"http://{address}" : "http://localhost";
+        var uri = address.SocketPath is null ? $"{(isPlain ? "http" : "https")}://{address}" : "http://localhost";
         return GrpcChannel.ForAddress(uri, new GrpcChannelOptions
         {
             HttpHandler = handler,

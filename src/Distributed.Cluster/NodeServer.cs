@@ -1,8 +1,11 @@
 using System.Net;
 using System.Net.Sockets;
+using Distributed.Cluster.Certificates;
 using Distributed.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cluster;
 
@@ -10,9 +13,15 @@ namespace Distributed.Cluster;
 public static class NodeServer
 {
     /// <summary>Listens on the address, HTTP/2 only, with windows as large as the channel's.</summary>
+    /// <param name="kestrel">The server.</param>
+    /// <param name="address">Where.</param>
+    /// <param name="certificates">
+    /// What this node shows, to members alone; null for plain text, to whoever comes. A socket of this machine is plain in any case.
+    /// </param>
     /// <exception cref="InvalidInputException">The host name has no address on this machine.</exception>
-    public static void Listen(KestrelServerOptions kestrel, NodeAddress address)
+    public static void Listen(KestrelServerOptions kestrel, NodeAddress address, NodeCertificates? certificates = null)
     {
+        var log = kestrel.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(NodeServer).FullName!);
         var limits = kestrel.Limits;
         limits.Http2.InitialStreamWindowSize = NodeChannel.StreamWindowBytes;
         limits.Http2.InitialConnectionWindowSize = NodeChannel.StreamWindowBytes * 2;
@@ -25,13 +34,19 @@ public static class NodeServer
         limits.MaxRequestBodySize = null;
 
         if (address.SocketPath is { } path)
-            kestrel.ListenUnixSocket(path, Http2Only);
+            kestrel.ListenUnixSocket(path, listen => Open(listen, null));
         else if (IPAddress.TryParse(address.Host, out var ip))
-            kestrel.Listen(ip, address.Port, Http2Only);
+            kestrel.Listen(ip, address.Port, listen => Open(listen, certificates));
         else if (address.Host == "localhost")
-            kestrel.Listen(IPAddress.Loopback, address.Port, Http2Only);
+            kestrel.Listen(IPAddress.Loopback, address.Port, listen => Open(listen, certificates));
         else
-            kestrel.Listen(Resolve(address), address.Port, Http2Only);
+            kestrel.Listen(Resolve(address), address.Port, listen => Open(listen, certificates));
+
+        void Open(ListenOptions listen, NodeCertificates? own)
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            ConnectionGate.AddTo(listen, own, log);
+        }
     }
 
     /// <summary>
@@ -63,6 +78,4 @@ public static class NodeServer
             throw new InvalidInputException("--listen", address.ToString(), "must name an address of this machine");
         }
     }
-
-    private static void Http2Only(ListenOptions options) => options.Protocols = HttpProtocols.Http2;
 }

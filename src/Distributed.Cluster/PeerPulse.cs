@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Grpc.Core;
@@ -16,6 +17,7 @@ public sealed class PeerPulse : IAsyncDisposable
 
     private readonly NodeAddress _address;
     private readonly LinkShape? _link;
+    private readonly NodePeer? _peer;
     private readonly TimeSpan _timeout;
     private readonly Action<TimeSpan> _lost;
     private readonly CancellationTokenSource _stopping = new();
@@ -26,9 +28,10 @@ public sealed class PeerPulse : IAsyncDisposable
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
     /// <param name="timeout">How long it may be silent.</param>
     /// <param name="lost">Told once, with how long it has been silent; may not take time.</param>
-    public PeerPulse(NodeAddress address, LinkShape? link, TimeSpan timeout, Action<TimeSpan> lost)
+    /// <param name="peer">Who must answer there; null for plain text.</param>
+    public PeerPulse(NodeAddress address, LinkShape? link, TimeSpan timeout, Action<TimeSpan> lost, NodePeer? peer = null)
     {
-        (_address, _link, _lost) = (address, link, lost);
+        (_address, _link, _lost, _peer) = (address, link, lost, peer);
         // Who is told is to know of it within the timeout.
         _timeout = (timeout * 0.95) + (link?.Wait ?? TimeSpan.Zero);
         _asking = Task.Run(AskAsync);
@@ -51,7 +54,7 @@ public sealed class PeerPulse : IAsyncDisposable
     private async Task AskAsync()
     {
         var rest = _timeout / AsksPerTimeout;
-        using var channel = NodeChannel.Open(_address, _timeout, _link);
+        using var channel = NodeChannel.Open(_address, _timeout, _link, _peer);
         var client = new StageService.StageServiceClient(channel);
         try
         {

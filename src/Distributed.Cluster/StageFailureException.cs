@@ -1,3 +1,4 @@
+using System.Security.Authentication;
 using Distributed.Cluster.Protocol;
 using Google.Protobuf;
 using Grpc.Core;
@@ -7,12 +8,16 @@ namespace Distributed.Cluster;
 /// <summary>A failure between two nodes, with the protocol's name for it. The one form in which the code behind the gRPC boundary sees such failures.</summary>
 public sealed class StageFailureException : Exception
 {
-    private const string Trailer = "distributed-failure-bin";
+    /// <summary>What the entry of a gRPC error is called that carries the failure.</summary>
+    public const string Trailer = "distributed-failure-bin";
+
+    // What a peer sends may be part of a message, and a message is part of headers.
+    private const int MaxMessage = 1000;
 
     /// <param name="failure">What went wrong, where.</param>
     /// <param name="inner">The cause on this node; null where there is none.</param>
     public StageFailureException(Failure failure, Exception? inner = null)
-        : base(Describe(failure), inner) => Failure = failure;
+        : base(Describe(Short(failure)), inner) => Failure = Short(failure);
 
     /// <param name="code">The protocol's name for the failure.</param>
     /// <param name="message">A sentence with the values found and expected.</param>
@@ -32,6 +37,14 @@ public sealed class StageFailureException : Exception
     {
         if (error.Trailers.FirstOrDefault(entry => entry.Key == Trailer) is { } entry)
             return new StageFailureException(Failure.Parser.ParseFrom(entry.ValueBytes), error);
+        if (WhyNotTrusted(error) is { } reason)
+            return new StageFailureException(FailureCode.NotTrusted, $"{worker} and this node do not trust each other: {reason}", worker, stage, error);
+        if (IsShutOut(error))
+        {
+            var told = $"{worker} closed the connection at once, as a node with certificates does to one that shows none, or none it accepts";
+            return new StageFailureException(FailureCode.NotTrusted, told, worker, stage, error);
+        }
+
         var message = error.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded
             ? $"{worker} does not answer ({error.Status.Detail})"
             : $"the call to {worker} failed with {error.StatusCode} ({error.Status.Detail})";
@@ -49,8 +62,37 @@ public sealed class StageFailureException : Exception
             FailureCode.StageFailed => StatusCode.Internal,
             _ => StatusCode.FailedPrecondition,
         };
-        return new RpcException(new Status(status, Message), new Metadata { { Trailer, Failure.ToByteArray() } });
+        return new RpcException(new Status(status, Message), new Metadata { { Trailer, ToTrailer() } });
     }
+
+    /// <summary>The value of the entry <see cref="Trailer"/>.</summary>
+    public byte[] ToTrailer() => Failure.ToByteArray();
+
+    private static Failure Short(Failure failure)
+    {
+        if (failure.Message.Length <= MaxMessage && failure.Worker.Length <= MaxMessage)
+            return failure;
+        var cut = failure.Clone();
+        (cut.Message, cut.Worker) = (Cut(cut.Message), Cut(cut.Worker));
+        return cut;
+
+        static string Cut(string text) => text.Length <= MaxMessage ? text : text[..MaxMessage] + "…";
+    }
+
+    // What TLS found wrong, on either side.
+    private static string? WhyNotTrusted(RpcException error)
+    {
+        for (var cause = error.Status.DebugException; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is AuthenticationException)
+                return cause.InnerException?.Message ?? cause.Message;
+        }
+
+        return null;
+    }
+
+    private static bool IsShutOut(RpcException error) =>
+        error.Status.DebugException is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse };
 
     private static string Describe(Failure failure) =>
         failure.Stage >= 0 ? $"stage {failure.Stage} on {failure.Worker}: {failure.Message}" : $"{failure.Worker}: {failure.Message}";

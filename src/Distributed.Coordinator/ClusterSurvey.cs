@@ -27,7 +27,7 @@ public sealed record ClusterSurvey(
     /// <param name="model">The model: its formats must be in the profiles.</param>
     /// <param name="config">The cluster.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol.</exception>
+    /// <exception cref="StageFailureException">No worker answers, or one speaks another version of the protocol, or is not who it must be.</exception>
     public static async Task<ClusterSurvey> MakeAsync(ModelFile model, ClusterConfig config, CancellationToken cancellation)
     {
         var workers = await DescribeAsync(config, cancellation);
@@ -44,7 +44,7 @@ public sealed record ClusterSurvey(
     public static async Task<IReadOnlyDictionary<string, WorkerDescription>> DescribeAsync(ClusterConfig config, CancellationToken cancellation)
     {
         var answers = await AskAsync(config, cancellation);
-        if (answers.FirstOrDefault(answer => answer.Failure?.Failure.Code == FailureCode.ProtocolMismatch)?.Failure is { } mismatch)
+        if (answers.FirstOrDefault(answer => answer.Failure?.Failure.Code is FailureCode.ProtocolMismatch or FailureCode.NotTrusted)?.Failure is { } mismatch)
             throw mismatch;
         var described = answers.Where(answer => answer.Description is not null)
             .ToDictionary(answer => answer.Name, answer => answer.Description!);
@@ -68,7 +68,7 @@ public sealed record ClusterSurvey(
     private static async Task<string?> AddProfilesAsync(
         WorkerConfig worker, WorkerDescription description, ProfileRequest request, ClusterConfig config, CancellationToken cancellation)
     {
-        using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));
+        using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name), config.PeerOf(worker.Name));
         try
         {
             var reply = await new StageService.StageServiceClient(channel).ProfileAsync(
@@ -95,7 +95,7 @@ public sealed record ClusterSurvey(
     internal static async Task<WorkerAnswer> AskAsync(
         WorkerConfig worker, ClusterConfig config, CancellationToken cancellation)
     {
-        using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name));
+        using var channel = NodeChannel.Open(worker.Address, config.ConnectTimeout, config.LinkOf(worker.Name), config.PeerOf(worker.Name));
         WorkerDescription description;
         try
         {

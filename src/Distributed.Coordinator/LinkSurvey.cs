@@ -105,7 +105,7 @@ internal static class LinkSurvey
         WantedLink link, ClusterConfig config, CancellationToken cancellation)
     {
         var shape = link.Shape(config);
-        var request = LinkProbe.Quick(link.To.Address, shape);
+        var request = LinkProbe.Quick(link.To.Address, shape, link.To.Name);
         var patience = Patience + (shape?.Wait ?? TimeSpan.Zero);
         using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         limited.CancelAfter(patience);
@@ -113,7 +113,7 @@ internal static class LinkSurvey
         {
             var reply = link.From is { } from
                 ? await AskAsync(from, request, config, limited.Token)
-                : await LinkProbe.RunAsync(request, "coordinator", limited.Token);
+                : await LinkProbe.RunAsync(request, "coordinator", limited.Token, config.Tls?.Load());
             return (LinkTimes.Of(request, reply), reply.Failure?.Message);
         }
         catch (Exception error) when (error is RpcException or OperationCanceledException)
@@ -128,7 +128,7 @@ internal static class LinkSurvey
     private static async Task<ProbeLinkReply> AskAsync(
         WorkerConfig from, ProbeLinkRequest request, ClusterConfig config, CancellationToken cancellation)
     {
-        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name));
+        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name), config.PeerOf(from.Name));
         return await new StageService.StageServiceClient(channel).ProbeLinkAsync(request, cancellationToken: cancellation);
     }
 }

@@ -58,6 +58,7 @@ public sealed partial class Pipeline
         NextLink = stage.Spec.HasHead ? "" : $"{config.LinkBetween(stage.Worker, Placement.Stages[stage.Index + 1].Worker)}",
         Model = outline,
         NextAddress = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Address.ToString(),
+        NextWorker = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Worker,
         FailureTimeoutMs = (int)config.FailureTimeout.TotalMilliseconds,
         LeaseMs = (long)config.Lease.TotalMilliseconds,
     };

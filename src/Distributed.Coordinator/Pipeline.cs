@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Threading.Channels;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
@@ -42,6 +43,7 @@ public sealed partial class Pipeline : IAsyncDisposable
     private readonly List<Task> _tasks = [];
     private readonly TimeSpan _connectTimeout;
     private readonly LinkShape? _firstLink;
+    private readonly Func<string, NodePeer?> _peerOf;
     private ForwardStream? _forward;
     private PeerClock? _returnClock;
     private int _ended;
@@ -51,7 +53,7 @@ public sealed partial class Pipeline : IAsyncDisposable
         Placement = placement;
         Epoch = epoch;
         _connectTimeout = config.ConnectTimeout;
-        (_failureTimeout, _linkOf) = (config.FailureTimeout, config.LinkOf);
+        (_failureTimeout, _linkOf, _peerOf) = (config.FailureTimeout, config.LinkOf, config.PeerOf);
         _firstLink = config.LinkOf(placement.Stages[0].Worker);
         _workers = new WorkerConnections(placement, config);
         Name = name ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
@@ -266,7 +268,7 @@ public sealed partial class Pipeline : IAsyncDisposable
                 Message = $"has not answered for {silence.TotalSeconds:0.0} s",
                 Worker = stage.Worker,
                 Stage = stage.Index,
-            }));
+            }), _peerOf(stage.Worker));
         }
     }
 
@@ -287,7 +289,9 @@ public sealed partial class Pipeline : IAsyncDisposable
             ModelHash = Google.Protobuf.ByteString.CopyFrom(model.Hash),
             Sender = "coordinator",
         };
-        _forward = await ForwardStream.OpenAsync(Placement.Stages[0].Address, hello, Placement.Stages.Count, cancellation, _firstLink);
+        var first = Placement.Stages[0];
+        _forward = await ForwardStream.OpenAsync(
+            first.Address, hello, Placement.Stages.Count, cancellation, _firstLink, _peerOf(first.Worker));
         _tasks.Add(SendAsync(_forward));
         await _workers.OpenClocksAsync(cancellation);
         _returnClock = _workers.ClockOf(Placement.Stages[^1]);
@@ -355,6 +359,10 @@ public sealed partial class Pipeline : IAsyncDisposable
                 {
                     case StageEvent.EventOneofCase.Started:
                         started.TrySetResult();
+                        break;
+                    case StageEvent.EventOneofCase.Result when stageEvent.Result.Checksum != FrameChecksum.Of(stageEvent.Result):
+                        _ = FailAsync(new StageFailureException(
+                            FailureCode.FrameCorrupt, "a result arrived damaged", stage.Worker, stage.Index).Failure);
                         break;
                     case StageEvent.EventOneofCase.Result:
                         Complete(stageEvent.Result);

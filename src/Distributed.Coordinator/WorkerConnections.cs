@@ -39,7 +39,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
         {
             var address = stage.Address.ToString();
             if (!_channels.TryGetValue(address, out var channel))
-                _channels[address] = channel = NodeChannel.Open(stage.Address, config.ConnectTimeout, config.LinkOf(stage.Worker));
+                _channels[address] = channel = NodeChannel.Open(stage.Address, config.ConnectTimeout, config.LinkOf(stage.Worker), config.PeerOf(stage.Worker));
             return new StageService.StageServiceClient(channel);
         }
     }

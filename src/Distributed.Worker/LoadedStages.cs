@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
@@ -10,11 +11,10 @@ using Microsoft.Extensions.Hosting;
 namespace Distributed.Worker;
 
 /// <summary>The stages on this worker, by pipeline and index. A stage nobody watches for a while is unloaded.</summary>
-/// <param name="name">The worker's name.</param>
+/// <param name="options">The worker's options.</param>
 /// <param name="devices">Its devices.</param>
-/// <param name="watchLease">How long a stage stays without its coordinator, unless its load says another time.</param>
 /// <param name="copies">Where models come from.</param>
-public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan watchLease, ModelCopies copies) : BackgroundService
+public sealed class LoadedStages(WorkerOptions options, DeviceInventory devices, ModelCopies copies) : BackgroundService
 {
     private const int MaxStages = 64;
 
@@ -71,7 +71,7 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     public StageRunner Find(string pipeline, int stage) =>
         _stages.TryGetValue((pipeline, stage), out var runner)
             ? runner
-            : throw new StageFailureException(FailureCode.UnknownStage, $"there is no stage {stage} of pipeline {pipeline} here", name, stage);
+            : throw new StageFailureException(FailureCode.UnknownStage, $"there is no stage {stage} of pipeline {pipeline} here", options.Name, stage);
 
     /// <summary>Frees all stages of a pipeline; gives their number.</summary>
     public async Task<int> UnloadAsync(string pipeline)
@@ -106,12 +106,12 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(Math.Clamp(watchLease.TotalSeconds / 4, 0.1, 5)));
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(Math.Clamp(options.WatchLease.TotalSeconds / 4, 0.1, 5)));
         while (await timer.WaitForNextTickAsync(stoppingToken).AsTask().ContinueWith(tick => tick.IsCompletedSuccessfully && tick.Result, TaskScheduler.Default))
         {
             foreach (var (key, runner) in _stages)
             {
-                if (runner.Watch.Unwatched <= (runner.Lease ?? watchLease) || !_stages.TryRemove(new(key, runner)))
+                if (runner.Watch.Unwatched <= (runner.Lease ?? options.WatchLease) || !_stages.TryRemove(new(key, runner)))
                     continue;
                 try
                 {
@@ -130,6 +130,8 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     private async Task RemoveOldAsync(LoadRequest request)
     {
         StageIdentity.CheckVersion(request.ProtocolVersion, "the coordinator", NameFor(request), request.Stage);
+        if (NodeAddress.TryParse(request.NextAddress) is { } next && options.WhyNotDialed(next, request.NextWorker) is { } reason)
+            throw Fail(request, FailureCode.NotTrusted, reason);
         if (_stages.TryGetValue((request.Pipeline, request.Stage), out var old))
         {
             if (old.Identity.Epoch > request.Epoch)
@@ -172,10 +174,11 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
             request.Pipeline, request.Epoch, request.Stage, request.NumStages, NameFor(request), request.ModelHash.ToByteArray(),
             StageRequest.WireOf(request)!.Value);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
+        var peer = next is null || options.Certificates is not { } own ? null : new NodePeer(own, request.NextWorker);
         var kept = request.Clone();
         kept.Model = null;
         return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink),
-            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, owned)
+            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, peer, owned)
         {
             Request = kept,
             Lease = request.LeaseMs > 0 ? TimeSpan.FromMilliseconds(request.LeaseMs) : null,
@@ -194,5 +197,5 @@ public sealed class LoadedStages(string name, DeviceInventory devices, TimeSpan 
     private StageFailureException Fail(LoadRequest request, FailureCode code, string message, Exception? inner = null) =>
         new(code, message, NameFor(request), request.Stage, inner);
 
-    private string NameFor(LoadRequest request) => request.Worker is "" ? name : request.Worker;
+    private string NameFor(LoadRequest request) => request.Worker is "" ? options.Name : request.Worker;
 }

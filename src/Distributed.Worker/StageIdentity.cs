@@ -15,6 +15,8 @@ namespace Distributed.Worker;
 public sealed record StageIdentity(
     string Pipeline, long Epoch, int Stage, int NumStages, string Worker, byte[] ModelHash, WireType Wire = WireType.F32)
 {
+    private const int MaxSender = 100;
+
     /// <summary>Whether no stage follows.</summary>
     public bool IsLast => Stage == NumStages - 1;
 
@@ -25,6 +27,8 @@ public sealed record StageIdentity(
     /// <exception cref="StageFailureException">With both values.</exception>
     public void Check(Hello hello)
     {
+        if (hello.Sender.Length > MaxSender)
+            throw Fail(FailureCode.BadFrame, $"a Hello has a sender of {hello.Sender.Length} characters, must have at most {MaxSender}");
         CheckVersion(hello.ProtocolVersion, hello.Sender, Worker, Stage);
         CheckEpoch(hello.Epoch, hello.Sender);
         if (!hello.ModelHash.Span.SequenceEqual(ModelHash))

@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
@@ -20,12 +21,16 @@ public sealed class StageRunner : IAsyncDisposable
     // More bytes than these are sent from another thread: the stage's own has the next step to compute.
     private const int LargeBytes = 64 << 10;
 
+    // Sequences that one release may name: more than a stage can hold.
+    private const int MostReleased = 1 << 16;
+
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly Stage _stage;
     private readonly IReadOnlyList<IDisposable> _owned;
     private readonly NodeAddress? _next;
     private readonly LinkShape? _nextLink;
+    private readonly NodePeer? _nextPeer;
     private readonly TimeSpan? _nextTimeout;
     private readonly StepComputation _computation;
     private readonly ThreadInbox<StageOrder> _inbox = new(QueueLength);
@@ -45,15 +50,16 @@ public sealed class StageRunner : IAsyncDisposable
     /// <param name="next">The worker of the stage behind; null on the last stage.</param>
     /// <param name="nextLink">What the connection to it is made to be; null to leave it as it is.</param>
     /// <param name="nextTimeout">How long that worker may be silent before it counts as lost; null not to ask it.</param>
+    /// <param name="nextPeer">Who must answer there; null for plain text.</param>
     /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
     public StageRunner(
         StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, TimeSpan? nextTimeout,
-        IReadOnlyList<IDisposable> owned)
+        NodePeer? nextPeer, IReadOnlyList<IDisposable> owned)
     {
         Identity = identity;
         _stage = stage;
         _next = next;
-        (_nextLink, _nextTimeout) = (nextLink, nextTimeout);
+        (_nextLink, _nextTimeout, _nextPeer) = (nextLink, nextTimeout, nextPeer);
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
         _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
@@ -90,10 +96,11 @@ public sealed class StageRunner : IAsyncDisposable
             var onward = hello.Clone();
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
-            _nextStream = await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink);
+            _nextStream = await ForwardStream.OpenAsync(
+                _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer);
             _ = ReportLossAsync(_nextStream);
             if (_nextTimeout is { } timeout)
-                _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence));
+                _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence), _nextPeer);
         }
         catch
         {
@@ -119,13 +126,17 @@ public sealed class StageRunner : IAsyncDisposable
         switch (frame.FrameCase)
         {
             case StageFrame.FrameOneofCase.Step:
+                CheckSum(frame.Step.Checksum, FrameChecksum.Of(frame.Step, frame.Step.ReceivedHidden.Span), sender);
                 Identity.CheckEpoch(frame.Step.Epoch, sender);
                 if (frame.Step.Step_ <= _lastStep)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
                 _lastStep = frame.Step.Step_;
                 return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
             case StageFrame.FrameOneofCase.Release:
+                CheckSum(frame.Release.Checksum, FrameChecksum.Of(frame.Release), sender);
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
+                if (frame.Release.Sequences.Count + frame.Release.Forks.Count is > MostReleased and var named)
+                    throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent a release of {named} sequences, must be at most {MostReleased}");
                 return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now), cancellation);
             default:
                 throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
@@ -174,6 +185,12 @@ public sealed class StageRunner : IAsyncDisposable
             owned.Dispose();
         _stopping.Dispose();
         _unsent.Dispose();
+    }
+
+    private void CheckSum(ulong sent, ulong arrived, string sender)
+    {
+        if (sent != arrived)
+            throw Identity.Fail(FailureCode.FrameCorrupt, $"a frame from {sender} has the checksum {sent:x16}, what arrived has {arrived:x16}");
     }
 
     private async ValueTask EnqueueAsync(StageOrder order, CancellationToken cancellation)
@@ -231,6 +248,7 @@ public sealed class StageRunner : IAsyncDisposable
         if (outcome.Result is { } result)
         {
             outcome.StampSerialized(result.Timings);
+            result.Checksum = FrameChecksum.Of(result);
             result.SentNs = NodeClock.Now;
             await Watch.PublishAsync(new StageEvent { Result = result }, _stopping.Token);
         }

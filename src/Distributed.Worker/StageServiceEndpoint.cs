@@ -2,6 +2,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Links;
 using Distributed.Cluster.Protocol;
 using Distributed.Worker.Profiling;
+using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
 
@@ -85,6 +86,8 @@ public sealed partial class StageServiceEndpoint(
         IAsyncStreamReader<StageFrame> requestStream, IServerStreamWriter<StageReply> responseStream, ServerCallContext context)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        // Cancelled, too, when nobody takes what the stage makes of the frames.
+        using var fed = CancellationTokenSource.CreateLinkedTokenSource(ending.Token);
         StageRunner? runner = null;
         var sender = "the sender";
         try
@@ -101,10 +104,20 @@ public sealed partial class StageServiceEndpoint(
             var found = stages.Find(hello.Pipeline, hello.Stage);
             await found.AttachAsync(hello, ending.Token);
             runner = found;
-            await responseStream.WriteAsync(new StageReply { Accepted = new HelloAccepted() }, ending.Token);
+            found.Watch.GivenUp += fed.Cancel;
+            await responseStream.WriteAsync(new StageReply { Accepted = new HelloAccepted() }, fed.Token);
 
-            while (await requestStream.MoveNext(ending.Token))
-                await runner.AcceptAsync(requestStream.Current, sender, ending.Token);
+            while (await requestStream.MoveNext(fed.Token))
+                await runner.AcceptAsync(requestStream.Current, sender, fed.Token);
+        }
+        catch (Exception error) when (error is InvalidProtocolBufferException or InvalidDataException)
+        {
+            var failure = new StageFailureException(
+                FailureCode.BadFrame, $"{sender} sent what is no frame: {error.Message}", runner?.Identity.Worker ?? options.Name,
+                runner?.Identity.Stage ?? -1);
+            if (runner is not null)
+                await runner.Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, context.CancellationToken);
+            throw failure.ToRpc();
         }
         catch (StageFailureException error) when (runner is null)
         {
@@ -117,6 +130,8 @@ public sealed partial class StageServiceEndpoint(
         }
         catch (Exception error) when (error is IOException or OperationCanceledException)
         {
+            if (runner?.Watch.Failure is { } lost && !ending.IsCancellationRequested)
+                throw lost.ToRpc();
             var failure = lifetime.ApplicationStopping.IsCancellationRequested
                 ? new StageFailureException(FailureCode.WorkerStopping, "the worker is shutting down", runner?.Identity.Worker ?? options.Name)
                 : new StageFailureException(FailureCode.HopLost, $"the stream from {sender} broke", runner?.Identity.Worker ?? options.Name);
@@ -127,7 +142,10 @@ public sealed partial class StageServiceEndpoint(
         finally
         {
             if (runner is not null)
+            {
+                runner.Watch.GivenUp -= fed.Cancel;
                 await runner.DetachAsync();
+            }
         }
     }
 
@@ -140,7 +158,19 @@ public sealed partial class StageServiceEndpoint(
         {
             await responseStream.WriteAsync(new StageEvent { Started = new WatchStarted() });
             await foreach (var stageEvent in events.ReadAllAsync(context.CancellationToken))
-                await responseStream.WriteAsync(stageEvent, context.CancellationToken);
+            {
+                await responseStream.WriteAsync(stageEvent, context.CancellationToken).WaitAsync(options.WatchLease);
+                events.Sent(stageEvent);
+            }
+        }
+        catch (TimeoutException error)
+        {
+            var told = $"who watches has read nothing of what is sent for {options.WatchLease.TotalSeconds:0.#} s";
+            var failure = runner.Identity.Fail(FailureCode.SlowReader, told, error);
+            runner.Watch.GiveUp(events, failure);
+            // What is on its way to it is kept until it is read or the stream is broken off.
+            context.GetHttpContext().Abort();
+            throw failure.ToRpc();
         }
         catch (OperationCanceledException)
         {
@@ -166,8 +196,12 @@ public sealed partial class StageServiceEndpoint(
         new() { Stages = await stages.UnloadAsync(request.Pipeline) };
 
     /// <inheritdoc/>
-    public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context) =>
-        LinkProbe.RunAsync(request, options.Name, context.CancellationToken);
+    public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context)
+    {
+        if (NodeAddress.TryParse(request.Address) is { } address && options.WhyNotDialed(address, request.Peer) is { } reason)
+            return Task.FromResult(new ProbeLinkReply { Failure = new StageFailureException(FailureCode.NotTrusted, reason, options.Name).Failure });
+        return LinkProbe.RunAsync(request, options.Name, context.CancellationToken, options.Certificates);
+    }
 
     private async Task<Hello> ReadHelloAsync(IAsyncStreamReader<StageFrame> frames, CancellationToken cancellation)
     {

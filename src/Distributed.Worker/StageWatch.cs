@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Threading.Channels;
+using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 
 namespace Distributed.Worker;
@@ -9,8 +10,11 @@ public sealed class StageWatch
 {
     private const int QueueLength = 64;
 
+    // Results with more bytes of logits go one at a time: as many of them as there may be events would fill the memory.
+    private const int LargeBytes = 64 << 10;
+
     private readonly Lock _lock = new();
-    private Channel<StageEvent>? _watcher;
+    private Watcher? _watcher;
     private long _unwatchedSince = Stopwatch.GetTimestamp();
     private bool _closed;
 
@@ -26,50 +30,64 @@ public sealed class StageWatch
         }
     }
 
+    /// <summary>Why the last watcher was given up, and nothing may be fed to the stage until there is another; null where that is not so.</summary>
+    public StageFailureException? Failure { get; private set; }
+
+    /// <summary>The watcher has been given up: <see cref="Failure"/> says why.</summary>
+    public event Action? GivenUp;
+
     /// <summary>Starts watching; ends when the stage does or another watcher comes.</summary>
-    public ChannelReader<StageEvent> Open()
+    public Watcher Open()
     {
         lock (_lock)
         {
-            _watcher?.Writer.TryComplete();
-            _watcher = Channel.CreateBounded<StageEvent>(QueueLength);
+            _watcher?.End();
+            _watcher = new Watcher();
+            Failure = null;
             if (_closed)
-                _watcher.Writer.TryComplete();
-            return _watcher.Reader;
+                _watcher.End();
+            return _watcher;
         }
     }
 
     /// <summary>Stops watching.</summary>
-    public void Leave(ChannelReader<StageEvent> reader)
+    public void Leave(Watcher watcher)
     {
         lock (_lock)
         {
-            if (_watcher?.Reader != reader)
+            if (_watcher != watcher)
                 return;
-            _watcher.Writer.TryComplete();
+            _watcher.End();
             _watcher = null;
             _unwatchedSince = Stopwatch.GetTimestamp();
         }
     }
 
+    /// <summary>Gives a watcher up: whoever feeds the stage is told, too.</summary>
+    public void GiveUp(Watcher watcher, StageFailureException failure)
+    {
+        lock (_lock)
+        {
+            if (_watcher != watcher)
+                return;
+            Failure = failure;
+        }
+
+        Leave(watcher);
+        GivenUp?.Invoke();
+    }
+
     /// <summary>Gives an event to the watcher, waiting while it is behind. Without a watcher nobody is left to want it.</summary>
     public async ValueTask PublishAsync(StageEvent stageEvent, CancellationToken cancellation)
     {
-        Channel<StageEvent>? watcher;
+        Watcher? watcher;
         lock (_lock)
         {
             watcher = _watcher;
         }
 
-        try
-        {
-            if (watcher is not null)
-                await watcher.Writer.WriteAsync(stageEvent, cancellation);
-        }
-        catch (ChannelClosedException)
-        {
-            // The watcher left meanwhile.
-        }
+        if (watcher is not null)
+            await watcher.AddAsync(stageEvent, cancellation);
     }
 
     /// <summary>Ends the watcher's stream for good.</summary>
@@ -78,7 +96,48 @@ public sealed class StageWatch
         lock (_lock)
         {
             _closed = true;
-            _watcher?.Writer.TryComplete();
+            _watcher?.End();
         }
+    }
+
+    /// <summary>The events of one watcher, few and few bytes of them.</summary>
+    public sealed class Watcher
+    {
+        private readonly Channel<StageEvent> _events = Channel.CreateBounded<StageEvent>(QueueLength);
+
+        // Holds the one large event that is on its way.
+        private readonly Channel<StageEvent> _large = Channel.CreateBounded<StageEvent>(1);
+
+        /// <summary>The events, until there are no more.</summary>
+        public IAsyncEnumerable<StageEvent> ReadAllAsync(CancellationToken cancellation) => _events.Reader.ReadAllAsync(cancellation);
+
+        /// <summary>An event has been sent.</summary>
+        public void Sent(StageEvent stageEvent)
+        {
+            if (IsLarge(stageEvent))
+                _large.Reader.TryRead(out _);
+        }
+
+        internal async ValueTask AddAsync(StageEvent stageEvent, CancellationToken cancellation)
+        {
+            try
+            {
+                if (IsLarge(stageEvent))
+                    await _large.Writer.WriteAsync(stageEvent, cancellation);
+                await _events.Writer.WriteAsync(stageEvent, cancellation);
+            }
+            catch (ChannelClosedException)
+            {
+                // The watcher has left.
+            }
+        }
+
+        internal void End()
+        {
+            _events.Writer.TryComplete();
+            _large.Writer.TryComplete();
+        }
+
+        private static bool IsLarge(StageEvent stageEvent) => stageEvent.Result?.Logits.Length > LargeBytes;
     }
 }

@@ -153,7 +153,9 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             _held.Cut(slice.Sequence, slice.Start);
         if (identity.Stage == 0 || identity.Wire == WireType.F32)
         {
-            stage.Forward(slices, [.. step.Tokens], outputs, HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span), output, layers);
+            var received = HiddenStateCodec.AsReceivedFloats(step.ReceivedHidden.Span);
+            CheckFinite(step, received);
+            stage.Forward(slices, [.. step.Tokens], outputs, received, output, layers);
         }
         else
         {
@@ -162,6 +164,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             try
             {
                 HiddenStateCodec.Decode(identity.Wire, step.ReceivedHidden.Span, values);
+                CheckFinite(step, values.AsSpan(0, count));
                 stage.Forward(slices, [.. step.Tokens], outputs, values.AsSpan(0, count), output, layers);
             }
             finally
@@ -178,6 +181,13 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         }
 
         timing.Moments?.LayersNs.Add(layers.Select(NodeClock.FromTicks));
+    }
+
+    // They would spread over the sequence's KV cache, and its tokens be none of the model's.
+    private void CheckFinite(Step step, ReadOnlySpan<float> hidden)
+    {
+        if (!HiddenStateCodec.AreFinite(hidden))
+            throw identity.Fail(FailureCode.BadState, $"step {step.Step_} has hidden states with values that are no numbers");
     }
 
     // The tokens whose logits are needed, as indices into the step: all of a slice, or its last.
@@ -261,11 +271,16 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         if (step.Slices.Sum(slice => (long)slice.Count) != step.Tokens.Count)
             throw identity.Fail(
                 FailureCode.BadFrame, $"step {step.Step_} has {step.Tokens.Count} tokens, but its slices count {step.Slices.Sum(slice => (long)slice.Count)}");
+        if (step.Timings.Count > identity.Stage)
+            throw identity.Fail(
+                FailureCode.BadFrame, $"step {step.Step_} has timings of {step.Timings.Count} stages, but only {identity.Stage} are before this one");
         foreach (var sampling in step.Slices.Select(slice => slice.Sampling).OfType<Cluster.Protocol.Sampling>())
         {
             var errors = sampling.ToOptions().Validate("sampling.").ToList();
             if (sampling.TopLogProbs < 0 || sampling.TopLogProbs > _vocabSize)
                 errors.Add(new InputError("sampling.top-log-probs", $"{sampling.TopLogProbs}", $"must lie between 0 and {_vocabSize}"));
+            if (sampling.Recent.Count > stage.Spec.Context)
+                errors.Add(new InputError("sampling.recent", $"{sampling.Recent.Count} tokens", $"must be at most {stage.Spec.Context}"));
             if (errors.Count > 0)
                 throw new InvalidInputException(errors);
         }

@@ -28,6 +28,7 @@ public static partial class WorkerHost
     /// <exception cref="IOException">The address is in use.</exception>
     public static async Task RunAsync(WorkerOptions options, Action<NodeAddress> listening, CancellationToken cancellation)
     {
+        CheckDoor(options);
         var devices = new DeviceInventory(options);
         foreach (var reason in devices.Missing)
             await Console.Error.WriteLineAsync(reason);
@@ -44,11 +45,13 @@ public static partial class WorkerHost
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.WebHost.UseSockets(NodeServer.Tune);
         builder.Services.AddSingleton<IMemoryPoolFactory<byte>, NodeMemory>();
-        builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen));
+        builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen, options.Certificates));
+        builder.WebHost.UseKestrelHttpsConfiguration();
         builder.Services.AddGrpc(grpc =>
         {
             grpc.MaxReceiveMessageSize = NodeChannel.MaxMessageBytes;
             grpc.MaxSendMessageSize = NodeChannel.MaxMessageBytes;
+            grpc.Interceptors.Add<FailureNames>();
         });
         ForwardMethod.AddTo(builder.Services);
         // Signals are the caller's: it cancels. A worker that belongs to a process must not end before it on Ctrl-C.
@@ -61,10 +64,11 @@ public static partial class WorkerHost
             new PendingSupplies(options.Name),
             services.GetRequiredService<ILogger<ModelCopies>>()));
         builder.Services.AddSingleton(services => new LoadedStages(
-            options.Name, devices, options.WatchLease, services.GetRequiredService<ModelCopies>()));
+            options, devices, services.GetRequiredService<ModelCopies>()));
         builder.Services.AddHostedService(services => services.GetRequiredService<LoadedStages>());
 
         await using var app = builder.Build();
+        app.Use(FailureNames.NameAsync);
         ForwardMethod.Prefer(app.MapGrpcService<StageServiceEndpoint>());
         if (!await ListenAsync(app, options, cancellation))
             return;
@@ -121,7 +125,7 @@ public static partial class WorkerHost
                 cancellation.ThrowIfCancellationRequested();
             }
 
-            var probe = LinkProbe.Quick(address, link);
+            var probe = LinkProbe.Quick(address, link, options.Name);
             return (worker, probe, await LinkProbe.RunAsync(probe, options.Name, cancellation));
         }
         finally
@@ -130,6 +134,21 @@ public static partial class WorkerHost
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             folder.Delete(recursive: true);
         }
+    }
+
+    private static void CheckDoor(WorkerOptions options)
+    {
+        if (options is { Certificates: not null, Insecure: true })
+            throw new InvalidInputException("--insecure", null, "cannot stand beside --tls-dir, which leaves nothing in plain text");
+        if (options is { Certificates: null, Insecure: false } && !options.Listen.IsThisMachine)
+        {
+            const string Rule = "is for other machines too: give certificates with --tls-dir DIR (made by `distributed certs`), "
+                + "or let anybody who reaches it use this worker with --insecure";
+            throw new InvalidInputException("--listen", $"{options.Listen}", Rule);
+        }
+
+        if (options.Certificates is { } own && own.Name != options.Name)
+            throw new InvalidInputException("--name", options.Name, $"must be {own.Name}, the name in the worker's certificate");
     }
 
     private static async Task MeasureAsync(DeviceProfiles profiles, DeviceInventory devices, ILogger logger, CancellationToken cancellation)

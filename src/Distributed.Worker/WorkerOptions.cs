@@ -1,4 +1,6 @@
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
+using Distributed.Cluster.Config;
 using Microsoft.Extensions.Logging;
 
 namespace Distributed.Worker;
@@ -8,6 +10,12 @@ public sealed record WorkerOptions
 {
     /// <summary>Where to listen; port 0 lets the system choose.</summary>
     public NodeAddress Listen { get; init; } = NodeAddress.Parse("--listen", "127.0.0.1:7100");
+
+    /// <summary>What the worker shows, and holds others against; null for plain text.</summary>
+    public NodeCertificates? Certificates { get; init; }
+
+    /// <summary>Allows plain text to and from other machines.</summary>
+    public bool Insecure { get; init; }
 
     /// <summary>The worker's name in placements and messages.</summary>
     public string Name { get; init; } = Environment.MachineName.ToLowerInvariant();
@@ -35,6 +43,16 @@ public sealed record WorkerOptions
 
     /// <summary>How long a stage is kept while no coordinator watches it.</summary>
     public TimeSpan WatchLease { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Why this worker connects to no such address, whoever asks it to; null where it does.</summary>
+    /// <param name="address">The other worker's.</param>
+    /// <param name="name">The other worker's name.</param>
+    internal string? WhyNotDialed(NodeAddress address, string name) =>
+        Certificates is null && !Insecure && !address.IsThisMachine
+            ? $"{address} is another machine: start this worker with --tls-dir DIR, or with --insecure to speak to others in plain text"
+            : Certificates is not null && address.SocketPath is null && !ClusterValidator.IsWorkerName(name)
+                ? $"there is no worker's name that the certificate at {address} could be held against"
+                : null;
 
     /// <summary>What is written to standard error.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Warning;

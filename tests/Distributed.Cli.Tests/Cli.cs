@@ -35,6 +35,9 @@ internal sealed partial class Cli : IAsyncDisposable
     /// <summary>The program's file.</summary>
     public static string Executable => Repository.Program;
 
+    /// <summary>The process's number.</summary>
+    public int Id => _process.Id;
+
     /// <summary>Runs to the end with an empty stdin.</summary>
     public static Task<CliResult> RunAsync(params string[] args) => RunAsync("", args);
 

@@ -100,11 +100,11 @@ public sealed partial class TraceTests : IDisposable
     {
         var host = NetworkFactAttribute.OwnAddress!;
         var cluster = _folder.Path("cluster.yaml");
-        await using var one = await RunningWorker.StartOnAsync(host, "one");
-        await using var two = await RunningWorker.StartOnAsync(host, "two");
+        await using var one = await RunningWorker.StartOnAsync(host, "one", "--insecure");
+        await using var two = await RunningWorker.StartOnAsync(host, "two", "--insecure");
         await WriteClusterAsync(cluster, one.Address, two.Address);
 
-        var result = await Cli.RunAsync("run", "-c", cluster, "--temperature", "0", "-n", "8", "--trace", File, Story);
+        var result = await Cli.RunAsync("run", "-c", cluster, "--insecure", "--temperature", "0", "-n", "8", "--trace", File, Story);
 
         Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
         var trace = Trace.Read(File);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Distributed.Cluster.Config;
 using Distributed.Core;
 
 namespace Distributed.Cli.Commands;
@@ -15,10 +16,23 @@ internal static class ClusterFlags
         [
             CommonOptions.Model, CommonOptions.Cluster, workers, CommonOptions.Threads, CommonOptions.Memory, CommonOptions.Context,
             CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Device, CommonOptions.Link, CommonOptions.LogLevel,
+            CommonOptions.TlsFolder, CommonOptions.Insecure,
         ];
         foreach (var option in options)
             verb.Options.Add(option);
     }
+
+    /// <summary>What the flags say of the door between nodes, and before HTTP, over what the cluster file says.</summary>
+    public static ClusterConfig Door(ParseResult flags, ClusterConfig config) => config with
+    {
+        Tls = flags.GetValue(CommonOptions.TlsFolder) is { } folder ? TlsConfig.InFolder(folder, TlsConfig.Coordinator) : config.Tls,
+        Insecure = config.Insecure || flags.GetValue(CommonOptions.Insecure),
+        ApiKeyFile = PathOf(flags.GetValue(CommonOptions.ApiKeyFile)) ?? config.ApiKeyFile,
+        HttpCertificate = PathOf(flags.GetValue(CommonOptions.HttpCertificate)) ?? config.HttpCertificate,
+        HttpKey = PathOf(flags.GetValue(CommonOptions.HttpKey)) ?? config.HttpKey,
+    };
+
+    private static string? PathOf(string? file) => file is null ? null : Path.GetFullPath(file);
 
     /// <summary>Refuses flags that mean something only where workers compute, beside none.</summary>
     /// <param name="flags">The flags.</param>

@@ -28,8 +28,11 @@ internal sealed class ClusterTarget : IAsyncDisposable
     /// <exception cref="InvalidInputException">The cluster file, the flags or the model file are wrong; everything that is.</exception>
     public static ClusterConfig Configure(ParseResult flags, int localWorkers)
     {
-        var config = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file) : LocalConfig(localWorkers);
+        var config = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file, config => ClusterFlags.Door(flags, config))
+            : ClusterFlags.Door(flags, LocalConfig(localWorkers));
         config = ClusterFile.Override(config, Overrides(flags));
+        // Wrong files are told before anybody is called.
+        config.Tls?.Load();
         using var model = ModelFile.Open(config.Model);
         var errors = ClusterValidator.Check(config, model.Config);
         return errors.Count == 0 ? config : throw new InvalidInputException(errors);
@@ -48,7 +51,8 @@ internal sealed class ClusterTarget : IAsyncDisposable
         var local = await LocalWorkers.StartAsync(
             [.. threads], LocalMemory(flags, config.Workers.Count), null, CommonOptions.LogLevelOfWorkers(flags), cancellation);
         var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
-        return new ClusterTarget(config with { Workers = [.. workers] }, local);
+        // They are reached by their sockets, or over loopback where those cannot be: nobody else is in between.
+        return new ClusterTarget(config with { Workers = [.. workers], Tls = null }, local);
     }
 
     /// <summary>Where the model would lie if the command's own workers were started. They are not; this process measures for them.</summary>

@@ -86,6 +86,25 @@ internal static class CommonOptions
         "--link", "SHAPE", "Make the links between nodes slower, to see what that does: delay=1ms,rate=1Gbit or one of the two",
         (string text, out LinkShape? link) => LinkShape.TryParse(text, out link!) ? null : LinkShape.Rule);
 
+    /// <summary>Where this node's certificate and the CA's are; null for what the cluster file says.</summary>
+    public static Option<string?> TlsFolder { get; } = Flag.Text(
+        "--tls-dir", "DIR", "Where ca.crt, and this node's NAME.crt and NAME.key are (made by `distributed certs`): TLS between nodes, "
+        + $"members only. NAME is the worker's, {TlsConfig.Coordinator} for other verbs");
+
+    /// <summary>Keys of the HTTP API; null for what the cluster file says.</summary>
+    public static Option<string?> ApiKeyFile { get; } =
+        Flag.Text("--api-key-file", "FILE", "API keys, one a line: HTTP requests must show one (Authorization: Bearer KEY)");
+
+    /// <summary>The certificate of the HTTP server; null for what the cluster file says.</summary>
+    public static Option<string?> HttpCertificate { get; } = Flag.Text("--http-certificate", "FILE", "Serve HTTPS with this certificate (PEM)");
+
+    /// <summary>Its key; null for what the cluster file says.</summary>
+    public static Option<string?> HttpKey { get; } = Flag.Text("--http-key", "FILE", "The certificate's key (PEM)");
+
+    /// <summary>Allows plain text to other machines.</summary>
+    public static Option<bool> Insecure { get; } = Flag.Switch(
+        "--insecure", "Allow plain text to and from other machines: anybody on the way can read and change it, and use what it reaches");
+
     /// <summary>How much is logged on stderr; null for the verb's own default.</summary>
     public static Option<LogLevel?> LogLevel { get; } =
         Flag.Word("--log-level", "LEVEL", $"What to log on stderr: {string.Join(", ", LogLevels.Keys)}", LogLevels);

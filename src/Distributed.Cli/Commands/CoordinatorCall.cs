@@ -1,8 +1,10 @@
 using System.CommandLine;
 using System.Net;
+using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Coordinator.Api;
 
 namespace Distributed.Cli.Commands;
@@ -18,6 +20,19 @@ internal static class CoordinatorCall
     /// <summary>Where it serves HTTP.</summary>
     public static Option<NodeAddress?> Flag { get; } =
         Commands.Flag.Address("--coordinator", $"Where the coordinator serves HTTP (default {CommonOptions.DefaultHttp})");
+
+    /// <summary>Where the CA is that has signed the coordinator's HTTPS certificate; null for plain HTTP.</summary>
+    private static readonly Option<string?> Trusted = Commands.Flag.Text(
+        "--tls-dir", "DIR", "Ask over HTTPS; the coordinator's certificate must be signed by the CA whose ca.crt is there");
+
+    private static readonly Option<string?> KeyFile = Commands.Flag.Text("--api-key-file", "FILE", "The API key to show: the first one in it");
+
+    /// <summary>Adds the flags that all verbs have which ask.</summary>
+    public static void AddTo(Command verb)
+    {
+        foreach (var option in (Option[])[Flag, Trusted, KeyFile, CommonOptions.Json, CommonOptions.LogLevel])
+            verb.Options.Add(option);
+    }
 
     /// <summary>Gets one JSON document.</summary>
     /// <param name="flags">With <see cref="Flag"/>.</param>
@@ -44,11 +59,19 @@ internal static class CoordinatorCall
         var address = flags.GetValue(Flag) ?? CommonOptions.DefaultHttp;
         if (address is not { SocketPath: null, Port: > 0 })
             throw new Core.InvalidInputException(Flag.Name, $"{address}", "must be HOST:PORT with a port from 1 to 65535");
-        using var client = new HttpClient { Timeout = patience };
+        using var handler = new SocketsHttpHandler();
+        var folder = flags.GetValue(Trusted);
+        if (folder is not null)
+            handler.SslOptions.CertificateChainPolicy = CertificateFiles.Trusting("--tls-dir", folder);
+        using var client = new HttpClient(handler) { Timeout = patience };
+        if (flags.GetValue(KeyFile) is { } file)
+            client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", ApiKeys.Read(file)[0]);
         try
         {
-            using var request = new HttpRequestMessage(method, $"http://{address}{path}");
+            using var request = new HttpRequestMessage(method, $"{(folder is null ? "http" : "https")}://{address}{path}");
             using var answer = await client.SendAsync(request, cancellation);
+            if (answer.StatusCode == HttpStatusCode.Unauthorized)
+                throw new IOException($"the coordinator on {address} wants an API key, or another one: give --api-key-file FILE");
             if (answer.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.Conflict)
             {
                 var error = (await answer.Content.ReadFromJsonAsync(MoveJson.Default.ErrorBody, cancellation))?.Error;
@@ -63,7 +86,7 @@ internal static class CoordinatorCall
         }
         catch (HttpRequestException error)
         {
-            throw new IOException($"no coordinator answers on {address}: {error.Message}", error);
+            throw new IOException($"no coordinator answers on {address}: {error.InnerException?.Message ?? error.Message}", error);
         }
         catch (System.Text.Json.JsonException error)
         {

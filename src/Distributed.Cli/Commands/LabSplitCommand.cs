@@ -23,7 +23,7 @@ internal sealed class LabSplitCommand : Command
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        var cluster = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file) : null;
+        var cluster = flags.GetValue(CommonOptions.Cluster) is { } file ? ClusterFile.Load(file, config => ClusterFlags.Door(flags, config)) : null;
         var shape = flags.GetValue(BenchFlags.Synthetic) is { } text ? SyntheticPlan.Parse(text, BenchFlags.Synthetic.Name) : null;
         using var opened = shape is null ? BenchModel.Open(flags.GetValue(CommonOptions.Model) ?? cluster?.Model ?? SampleModel.Path) : null;
         var (options, devices) = LabSplitFlags.Read(flags, shape?.Config ?? opened!.Model.Config, cluster);

@@ -62,6 +62,7 @@ internal static class LabSplitFlags
             [
                 CommonOptions.Model, BenchFlags.Synthetic, CommonOptions.Cluster, A, B, Threads, Prefill, Decode, Batch, Step, Repeat, Seed,
                 Out, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel,
+                CommonOptions.TlsFolder, CommonOptions.Insecure,
             ])
             verb.Options.Add(option);
     }

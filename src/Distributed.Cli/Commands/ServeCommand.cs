@@ -23,6 +23,9 @@ internal sealed class ServeCommand : Command
         _terminal = terminal;
         Add(CommonOptions.Http);
         Add(_data);
+        Add(CommonOptions.ApiKeyFile);
+        Add(CommonOptions.HttpCertificate);
+        Add(CommonOptions.HttpKey);
         ClusterFlags.AddTo(this, CommonOptions.Workers);
         SetAction(RunAsync);
     }
@@ -31,6 +34,8 @@ internal sealed class ServeCommand : Command
     {
         var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
         config = config with { Data = flags.GetValue(_data) is { } data ? Path.GetFullPath(data) : config.Data ?? DataOf(flags, config) };
+        if (config.HttpCertificate is null && !config.Http.IsThisMachine)
+            _terminal.Error.WriteLine("warning: keys and texts cross the network as plain text: give --http-certificate and --http-key");
         await using var target = await ClusterTarget.OpenAsync(flags, config, cancellation);
         var ready = new TaskCompletionSource<(string Url, CoordinatorHost Coordinator)>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The bars end with loading, the server does not.

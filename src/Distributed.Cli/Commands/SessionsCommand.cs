@@ -13,9 +13,7 @@ internal sealed class SessionsCommand : Command
         : base("sessions", "Show the sequences of a running coordinator, and where the KV cache of each lies")
     {
         _terminal = terminal;
-        Add(CoordinatorCall.Flag);
-        Add(CommonOptions.Json);
-        Add(CommonOptions.LogLevel);
+        CoordinatorCall.AddTo(this);
         SetAction(RunAsync);
     }
 

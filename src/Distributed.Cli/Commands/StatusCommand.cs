@@ -13,9 +13,7 @@ internal sealed class StatusCommand : Command
         : base("status", "Show a running coordinator's workers, links, placement and load")
     {
         _terminal = terminal;
-        Add(CoordinatorCall.Flag);
-        Add(CommonOptions.Json);
-        Add(CommonOptions.LogLevel);
+        CoordinatorCall.AddTo(this);
         SetAction(RunAsync);
     }
 

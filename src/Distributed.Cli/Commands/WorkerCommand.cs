@@ -58,6 +58,8 @@ internal sealed class WorkerCommand : Command
         Add(_profile);
         Add(_json);
         Add(_exitWithInput);
+        Add(CommonOptions.TlsFolder);
+        Add(CommonOptions.Insecure);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
         _json.Needs(_profile);
@@ -65,10 +67,13 @@ internal sealed class WorkerCommand : Command
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
+        var name = flags.GetValue(_name) ?? Defaults.Name;
         var options = new WorkerOptions
         {
             Listen = flags.GetValue(_listen) ?? Defaults.Listen,
-            Name = flags.GetValue(_name) ?? Defaults.Name,
+            Name = name,
+            Certificates = flags.GetValue(CommonOptions.TlsFolder) is { } folder ? TlsConfig.InFolder(folder, name).Load() : null,
+            Insecure = flags.GetValue(CommonOptions.Insecure),
             Devices = flags.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries) ?? Defaults.Devices,
             Memory = flags.GetValue(_memory) ?? [],
             Threads = flags.GetValue(_threads) ?? Defaults.Threads,

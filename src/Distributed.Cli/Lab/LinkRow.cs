@@ -31,8 +31,9 @@ internal sealed record LinkSamples(WorkerConfig From, WorkerConfig To, string? L
             ChunkBytes = plan.ChunkBytes,
             Chunks = plan.Chunks,
             WantRaw = true,
+            Peer = to.Name,
         };
-        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name));
+        using var channel = NodeChannel.Open(from.Address, config.ConnectTimeout, config.LinkOf(from.Name), config.PeerOf(from.Name));
         try
         {
             var times = await new StageService.StageServiceClient(channel).ProbeLinkAsync(request, cancellationToken: cancellation);

@@ -1,3 +1,4 @@
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Links;
 using Distributed.Core;
 
@@ -41,6 +42,35 @@ public sealed record ClusterConfig
 
     /// <summary>Where the coordinator serves HTTP; port 0 takes any free one.</summary>
     public NodeAddress Http { get; init; } = NodeAddress.Parse("http", "127.0.0.1:8080");
+
+    /// <summary>The keys that HTTP requests must show one of, one a line; null for none, and whoever reaches it may ask.</summary>
+    public string? ApiKeyFile { get; init; }
+
+    /// <summary>The certificate of the HTTP server, PEM; null for plain HTTP.</summary>
+    public string? HttpCertificate { get; init; }
+
+    /// <summary>Its key; null where there is no certificate.</summary>
+    public string? HttpKey { get; init; }
+
+    /// <summary>The largest body of an HTTP request, bytes.</summary>
+    public long MaxBody { get; init; } = 4 << 20;
+
+    /// <summary>The longest prompt of an HTTP request, in tokens; null for what the context holds.</summary>
+    public int? MaxPrompt { get; init; }
+
+    /// <summary>How many HTTP requests are answered at once, those that wait for a place among them; more are refused.</summary>
+    public int MaxRequests { get; init; } = 256;
+
+    /// <summary>How long a client may take for a request's headers.</summary>
+    public TimeSpan HeaderTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>What this node shows the workers, and holds theirs against; null for connections in plain text.</summary>
+    public TlsConfig? Tls { get; init; }
+
+    /// <summary>
+    /// Allows what anybody on the network can read and use: plain text to other machines, and HTTP for them without a key.
+    /// </summary>
+    public bool Insecure { get; init; }
 
     /// <summary>How long to wait for a worker to answer.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -95,6 +125,10 @@ public sealed record ClusterConfig
 
     /// <summary>The link between the coordinator and a worker; null to leave it as it is.</summary>
     public LinkShape? LinkOf(string worker) => Workers.FirstOrDefault(other => other.Name == worker)?.Link ?? Link;
+
+    /// <summary>Who must answer at a worker's address; null for whoever does.</summary>
+    /// <exception cref="InvalidInputException">The files of <see cref="Tls"/> cannot be used.</exception>
+    public NodePeer? PeerOf(string worker) => Tls is null ? null : new NodePeer(Tls.Load(), worker);
 
     /// <summary>The link between two workers; null to leave it as it is, and within one worker.</summary>
     public LinkShape? LinkBetween(string worker, string other) => worker == other ? null : LinkShape.Between(

@@ -10,15 +10,17 @@ public static class ClusterFile
 
     /// <summary>Reads and validates a file, as far as that goes without the model.</summary>
     /// <param name="path">The file, at most <see cref="MaxBytes"/>; errors name it as it is given here.</param>
+    /// <param name="change">What flags say of it, before it is validated; null for nothing.</param>
     /// <exception cref="InvalidInputException">Everything that is wrong with it, each error with its line.</exception>
-    public static ClusterConfig Load(string path) => Bind(YamlReader.ReadFile(path), path, Path.GetDirectoryName(Path.GetFullPath(path))!);
+    public static ClusterConfig Load(string path, Func<ClusterConfig, ClusterConfig>? change = null) =>
+        Bind(YamlReader.ReadFile(path), path, Path.GetDirectoryName(Path.GetFullPath(path))!, change);
 
     /// <summary>Reads and validates the text of a file, as <see cref="Load"/> does.</summary>
     /// <param name="yaml">The text.</param>
     /// <param name="source">What errors call it.</param>
     /// <param name="folder">The absolute path that relative paths count from.</param>
     /// <exception cref="InvalidInputException">Everything that is wrong with it, each error with its line.</exception>
-    public static ClusterConfig Parse(string yaml, string source, string folder) => Bind(YamlReader.Read(yaml, source), source, folder);
+    public static ClusterConfig Parse(string yaml, string source, string folder) => Bind(YamlReader.Read(yaml, source), source, folder, null);
 
     /// <summary>
     /// Applies flags over a config, by the same rules that read a file. A relative path counts from the current folder, and
@@ -33,7 +35,7 @@ public static class ClusterFile
         var binder = new ConfigBinder(null, Environment.CurrentDirectory);
         foreach (var (flag, text) in flags)
         {
-            var key = ClusterKeys.Cluster.FirstOrDefault(key => key.Name == flag && flag is not ("workers" or "split" or "pin" or "exclude"))
+            var key = ClusterKeys.Cluster.FirstOrDefault(key => key.Name == flag && flag is not ("workers" or "split" or "pin" or "exclude" or "tls"))
                 ?? throw new ArgumentException($"No key '{flag}' takes its value from a flag.", nameof(flags));
             binder.Try(null, () => config = key.Set(config, new ConfigValue(binder, flag, new YamlScalar(0, text, text.Length == 0))));
             config = config with { Origins = config.Origins.WithFlag(flag) };
@@ -44,11 +46,12 @@ public static class ClusterFile
         return config;
     }
 
-    private static ClusterConfig Bind(YamlNode root, string source, string folder)
+    private static ClusterConfig Bind(YamlNode root, string source, string folder, Func<ClusterConfig, ClusterConfig>? change)
     {
         var binder = new ConfigBinder(source, folder);
         var config = binder.Bind(new ClusterConfig { Model = "" }, "", root, ClusterKeys.Cluster);
         config = config with { Origins = ConfigOrigins.Of(source, binder.Lines) };
+        config = change?.Invoke(config) ?? config;
 
         // What could not be read needs no second error for what stands in its place.
         var broken = ClusterValidator.Check(config).Where(error => !ConfigOrigins.WithParents(error.Key).Any(binder.Unread.Contains));

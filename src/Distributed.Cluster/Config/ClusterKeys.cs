@@ -10,10 +10,21 @@ internal static class ClusterKeys
 
     private static readonly (string, WireType)[] Wires = [.. WireTypes.ByName.Select(pair => (pair.Key, pair.Value))];
 
+    private static readonly (string, bool)[] Switches = [("true", true), ("false", false)];
+
     // What stands for values that could not be read: each breaks its own rule, so the validator makes nothing more of it.
     private static readonly WorkerConfig NoWorker = new() { Name = "", Address = NodeAddress.Parse("address", "none:0") };
 
     private static readonly SplitConfig NoSplit = new() { Worker = "", Layers = new LayerRange(0, -1) };
+
+    private static readonly TlsConfig NoTls = new() { Ca = "", Certificate = "", Key = "" };
+
+    private static readonly IReadOnlyList<ConfigKey<TlsConfig>> Tls =
+    [
+        new("ca", (tls, value) => tls with { Ca = value.FilePath() }, IsRequired: true),
+        new("certificate", (tls, value) => tls with { Certificate = value.FilePath() }, IsRequired: true),
+        new("key", (tls, value) => tls with { Key = value.FilePath() }, IsRequired: true),
+    ];
 
     public static readonly IReadOnlyList<ConfigKey<ClusterConfig>> Cluster =
     [
@@ -26,6 +37,15 @@ internal static class ClusterKeys
         new("wire", (config, value) => config with { Wire = value.OneOf(Wires) }),
         new("link", (config, value) => config with { Link = Link(value) }),
         new("http", (config, value) => config with { Http = Address(value) }),
+        new("api-key-file", (config, value) => config with { ApiKeyFile = value.FilePath() }),
+        new("http-certificate", (config, value) => config with { HttpCertificate = value.FilePath() }),
+        new("http-key", (config, value) => config with { HttpKey = value.FilePath() }),
+        new("max-body", (config, value) => config with { MaxBody = Size(value) }),
+        new("max-prompt", (config, value) => config with { MaxPrompt = value.Int() }),
+        new("max-requests", (config, value) => config with { MaxRequests = value.Int() }),
+        new("header-timeout", (config, value) => config with { HeaderTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
+        new("tls", (config, value) => config with { Tls = value.Binder.Bind(NoTls, value.Key, value.Node, Tls) }),
+        new("insecure", (config, value) => config with { Insecure = value.OneOf(Switches) }),
         new("connect-timeout", (config, value) => config with { ConnectTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("failure-timeout", (config, value) => config with { FailureTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),
         new("recovery-timeout", (config, value) => config with { RecoveryTimeout = value.Parse<TimeSpan>(Duration.TryParse, Duration.Rule) }),

@@ -8,12 +8,16 @@ public static partial class ClusterValidator
 {
     private const int MaxContext = 1 << 24;
     private const int MaxWorkers = 256;
+    private const long MostBody = 1 << 30;
 
     // What else is in a message of hidden states (slices, tokens, timings) has its room in the rest.
     private const int MaxHiddenBytes = NodeChannel.MaxMessageBytes - (1 << 20);
 
     /// <summary>What a worker's name must be, as a phrase that follows it.</summary>
     public const string WorkerNameRule = "must be 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit";
+    private const string OpenRule = "is for other machines too: give api-key-file, or let anybody who reaches it ask with insecure: true";
+    private const string PlainRule = "is not on this machine: give certificates with tls (made by `distributed certs`), "
+        + "or allow plain text that anybody on the way can read and change with insecure: true";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
 
     /// <summary>Whether a worker may have such a name.</summary>
@@ -44,6 +48,18 @@ public static partial class ClusterValidator
             errors.Add(config.Error("state.connection", connection, "must not have characters of no text"));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
+        else if (config is { ApiKeyFile: null, Insecure: false } && !config.Http.IsThisMachine)
+            errors.Add(config.Error("http", config.Http, OpenRule));
+        if (config.HttpCertificate is null != config.HttpKey is null)
+            errors.Add(config.Error(config.HttpKey is null ? "http-key" : "http-certificate", null, "is missing: a certificate and its key go together"));
+        CheckRange("max-prompt", config.MaxPrompt ?? 1, 1, MaxContext);
+        CheckRange("max-requests", config.MaxRequests, 1, 1 << 16);
+        if (config.MaxBody > MostBody)
+            errors.Add(config.Error("max-body", ByteSize.Format(config.MaxBody), $"must be at most {ByteSize.Format(MostBody)}"));
+        if (config.HeaderTimeout < TimeSpan.FromMilliseconds(100))
+            errors.Add(config.Error("header-timeout", $"{config.HeaderTimeout.TotalMilliseconds} ms", "must be at least 100ms"));
+        if (config is { Tls: not null, Insecure: true })
+            errors.Add(config.Error("insecure", "true", "cannot stand beside tls, which leaves nothing in plain text"));
         if (config.Workers.Count is < 1 or > MaxWorkers)
             errors.Add(config.Error("workers", $"{config.Workers.Count} workers", $"must be 1 to {MaxWorkers} workers"));
 
@@ -129,6 +145,9 @@ public static partial class ClusterValidator
             yield return config.Error($"{key}.address", worker.Address, "must have a port from 1 to 65535");
         else if (before.FindIndex(other => IsSame(other.Address, worker.Address)) is >= 0 and var same)
             yield return config.Error($"{key}.address", worker.Address, $"is already that of workers[{same}]: addresses must differ");
+
+        else if (config is { Tls: null, Insecure: false } && !worker.Address.IsThisMachine)
+            yield return config.Error($"{key}.address", worker.Address, PlainRule);
 
         if (worker.Model is "" || worker.Model?.Contains('\0') == true)
             yield return config.Error($"{key}.model", worker.Model, "must be the path of a model file on that worker");

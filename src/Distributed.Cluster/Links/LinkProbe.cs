@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Protocol;
 using Distributed.Core;
 using Google.Protobuf;
@@ -38,7 +39,8 @@ public static class LinkProbe
     /// </summary>
     /// <param name="address">The far end.</param>
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
-    public static ProbeLinkRequest Quick(NodeAddress address, LinkShape? link) => new()
+    /// <param name="peer">The name of the worker there.</param>
+    public static ProbeLinkRequest Quick(NodeAddress address, LinkShape? link, string peer) => new()
     {
         Address = address.ToString(),
         Link = link?.ToString() ?? "",
@@ -49,14 +51,16 @@ public static class LinkProbe
         ChunkBytes = (int)Math.Clamp(link?.BitsPerSecond / 8 / 20 ?? MostQuickBytes, LeastQuickBytes, MostQuickBytes),
         Chunks = 4,
         MostMs = QuickMs,
+        Peer = peer,
     };
 
     /// <summary>Times the link that the request names.</summary>
     /// <param name="request">The request, unchecked.</param>
     /// <param name="sender">This node's name.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <param name="own">What this node shows; null for plain text.</param>
     /// <returns>The times, or a failure.</returns>
-    public static async Task<ProbeLinkReply> RunAsync(ProbeLinkRequest request, string sender, CancellationToken cancellation)
+    public static async Task<ProbeLinkReply> RunAsync(ProbeLinkRequest request, string sender, CancellationToken cancellation, NodeCertificates? own = null)
     {
         var errors = Errors(request);
         if (errors.Count > 0)
@@ -69,7 +73,7 @@ public static class LinkProbe
         patience.CancelAfter(most);
         try
         {
-            using var channel = NodeChannel.Open(address, ConnectTimeout, link);
+            using var channel = NodeChannel.Open(address, ConnectTimeout, link, own is null ? null : new NodePeer(own, request.Peer));
             using var call = new StageService.StageServiceClient(channel).Forward(cancellationToken: patience.Token);
             var hello = new Hello { ProtocolVersion = ProtocolVersion.Current, Sender = sender, Probe = true };
             await call.RequestStream.WriteAsync(new StageFrame { Hello = hello }, patience.Token);

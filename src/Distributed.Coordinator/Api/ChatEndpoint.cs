@@ -25,10 +25,17 @@ internal static class ChatEndpoint
         }
 
         var call = ChatRequestReader.Read(request);
+        var prompt = host.EncodeChat(call.Messages);
+        if (prompt.Length > host.Config.MaxPrompt)
+        {
+            var told = $"the prompt has {prompt.Length} tokens: must have at most {host.Config.MaxPrompt} (max-prompt)";
+            throw new ApiException(OpenAiError.Invalid("messages", told, "context_length_exceeded"));
+        }
+
         var generation = host.Generate(
             new GenerationRequest
             {
-                Tokens = host.EncodeChat(call.Messages),
+                Tokens = prompt,
                 Sampling = call.Sampling,
                 MaxTokens = call.MaxTokens,
                 TopLogProbs = call.TopLogProbs ?? 0,

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Config;
 using Distributed.Coordinator.State;
 using Distributed.Core;
@@ -19,8 +21,8 @@ namespace Distributed.Coordinator.Api;
 /// <summary>The coordinator as a server: it answers <c>/health</c> at once and the rest when the model is loaded.</summary>
 public static class HttpServer
 {
-    /// <summary>The largest request body, bytes.</summary>
-    public const long MaxBodyBytes = 4 << 20;
+    // Idle ones between requests, and those whose requests are refused.
+    private const int MoreConnections = 256;
 
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
 
@@ -44,7 +46,9 @@ public static class HttpServer
         CancellationToken cancellation)
     {
         CoordinatorHost? loaded = null;
-        await using var app = Build(config, logLevel, () => loaded);
+        var gate = new RequestGate(ApiKeys.Load(config.ApiKeyFile), config.MaxRequests);
+        using var certificate = config.HttpCertificate is { } path ? CertificateFiles.ReadPair("http-", path, config.HttpKey!) : null;
+        await using var app = Build(config, certificate, logLevel, gate, () => loaded);
         await ListenAsync(app, config.Http, cancellation);
         try
         {
@@ -60,7 +64,8 @@ public static class HttpServer
         }
     }
 
-    private static WebApplication Build(ClusterConfig config, LogLevel logLevel, Func<CoordinatorHost?> host)
+    private static WebApplication Build(
+        ClusterConfig config, X509Certificate2? certificate, LogLevel logLevel, RequestGate gate, Func<CoordinatorHost?> host)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         // A failed start is thrown, and need not be told twice.
@@ -69,28 +74,36 @@ public static class HttpServer
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = StopTimeout);
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = MaxBodyBytes;
-            Listen(kestrel, config.Http);
+            kestrel.Limits.MaxRequestBodySize = config.MaxBody;
+            kestrel.Limits.RequestHeadersTimeout = config.HeaderTimeout;
+            kestrel.Limits.MaxConcurrentConnections = config.MaxRequests + MoreConnections;
+            Listen(kestrel, config.Http, listen =>
+            {
+                if (certificate is not null)
+                    listen.UseHttps(certificate, https => https.HandshakeTimeout = config.HeaderTimeout);
+                new HeaderLimit(config.HeaderTimeout).AddTo(listen);
+            });
         });
         var app = builder.Build();
+        gate.AddTo(app);
         app.UseRouting();
         app.MapOpenAiApi(host);
         return app;
     }
 
-    private static void Listen(KestrelServerOptions kestrel, NodeAddress address)
+    private static void Listen(KestrelServerOptions kestrel, NodeAddress address, Action<ListenOptions> configure)
     {
         if (address.SocketPath is { } path)
-            kestrel.ListenUnixSocket(path);
+            kestrel.ListenUnixSocket(path, configure);
         else if (IPAddress.TryParse(address.Host, out var ip))
-            kestrel.Listen(ip, address.Port);
+            kestrel.Listen(ip, address.Port, configure);
         else if (address.Host == "localhost")
-            kestrel.Listen(IPAddress.Loopback, address.Port);
+            kestrel.Listen(IPAddress.Loopback, address.Port, configure);
         else
-            kestrel.Listen(Resolve(address), address.Port);
+            kestrel.Listen(Resolve(address), address.Port, configure);
     }
 
     private static IPAddress Resolve(NodeAddress address)

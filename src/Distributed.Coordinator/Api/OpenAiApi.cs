@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Net.Mime;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -78,10 +76,7 @@ public static class OpenAiApi
         {
             var told = OpenAiError.From(error, context);
             context.Response.Clear();
-            context.Response.StatusCode = told.Status;
-            if (told.RetryAfter is { } seconds)
-                context.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
-            await context.Response.WriteAsJsonAsync(told.ToBody(), ApiJson.Default.ErrorBody, MediaTypeNames.Application.Json);
+            await told.WriteAsync(context);
         }
     };
 }

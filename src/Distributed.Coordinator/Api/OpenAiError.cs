@@ -1,7 +1,10 @@
+using System.Globalization;
+using System.Net.Mime;
 using Distributed.Cluster;
 using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -36,6 +39,10 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
     /// <summary>The stages are not loaded.</summary>
     public static OpenAiError Loading() => Unavailable("the model is still loading", "model_loading") with { RetryAfter = 1 };
 
+    /// <summary>There is too much at once.</summary>
+    public static OpenAiError TooMany(string message) =>
+        new(StatusCodes.Status429TooManyRequests, "requests", message, Code: "rate_limit_exceeded") { RetryAfter = 1 };
+
     /// <summary>The error an exception comes to. Of one that nobody foresaw the client learns nothing; it goes to the log.</summary>
     public static OpenAiError From(Exception error, HttpContext context)
     {
@@ -56,6 +63,10 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
                 return Unavailable(error.Message, "pipeline_failed");
             case OperationCanceledException:
                 return Unavailable("the coordinator is stopping", "stopping");
+            case BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } large:
+                var limit = context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize ?? 0;
+                var told = $"the body is larger than {ByteSize.Format(limit)} (max-body)";
+                return new OpenAiError(large.StatusCode, InvalidRequest, told, Code: "request_too_large");
             case BadHttpRequestException bad:
                 return new OpenAiError(bad.StatusCode, InvalidRequest, bad.Message);
             default:
@@ -68,6 +79,16 @@ internal sealed record OpenAiError(int Status, string Type, string Message, stri
 
     /// <summary>The body that tells it.</summary>
     public ErrorBody ToBody() => new(new ErrorDetail(Message, Type, Param, Code));
+
+    /// <summary>Answers with it.</summary>
+    public Task WriteAsync(HttpContext context)
+    {
+        var response = context.Response;
+        response.StatusCode = Status;
+        if (RetryAfter is { } seconds)
+            response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        return response.WriteAsJsonAsync(ToBody(), ApiJson.Default.ErrorBody, MediaTypeNames.Application.Json);
+    }
 
     private static OpenAiError Unavailable(string message, string code) =>
         new(StatusCodes.Status503ServiceUnavailable, ServerError, message, Code: code);

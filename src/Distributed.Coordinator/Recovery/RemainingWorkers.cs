@@ -111,7 +111,7 @@ internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, Cl
             stale = [.. _stale.Where(entry => entry.Worker == worker.Name)];
         if (stale.Count > 0)
         {
-            using var channel = NodeChannel.Open(worker.Address, patience, config.LinkOf(worker.Name));
+            using var channel = NodeChannel.Open(worker.Address, patience, config.LinkOf(worker.Name), config.PeerOf(worker.Name));
             var client = new StageService.StageServiceClient(channel);
             try
             {

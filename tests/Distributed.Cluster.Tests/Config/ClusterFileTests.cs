@@ -27,6 +27,9 @@ public class ClusterFileTests
         Assert.Null(config.Link);
         Assert.Equal("127.0.0.1:8080", config.Http.ToString());
         Assert.Equal(TimeSpan.FromSeconds(10), config.ConnectTimeout);
+        Assert.Equal((4 << 20, null, 256, 10), (config.MaxBody, config.MaxPrompt, config.MaxRequests, config.HeaderTimeout.TotalSeconds));
+        Assert.False(config.Insecure);
+        Assert.Null(config.Tls ?? (object?)config.ApiKeyFile ?? config.HttpCertificate);
         Assert.Null(config.Split);
         Assert.All(config.Workers, worker => Assert.Null(worker.Devices));
         Assert.All(config.Workers, worker => Assert.Empty(worker.Memory));
@@ -49,6 +52,14 @@ public class ClusterFileTests
             connect-timeout: 1.5s
             failure-timeout: 500ms
             recovery-timeout: 2m
+            api-key-file: keys
+            http-certificate: http.crt
+            http-key: /keys/http.key
+            max-body: 1MiB
+            max-prompt: 100
+            max-requests: 8
+            header-timeout: 1s
+            tls: { ca: ca.crt, certificate: me.crt, key: /keys/me.key }
             workers:
               - name: desktop
                 address: Desktop.local:7100
@@ -77,6 +88,9 @@ public class ClusterFileTests
         Assert.Equal(TimeSpan.FromSeconds(1.5), config.ConnectTimeout);
         Assert.Equal(TimeSpan.FromSeconds(0.5), config.FailureTimeout);
         Assert.Equal(TimeSpan.FromMinutes(2), config.RecoveryTimeout);
+        Assert.Equal(("/clusters/keys", "/clusters/http.crt", "/keys/http.key"), (config.ApiKeyFile, config.HttpCertificate, config.HttpKey));
+        Assert.Equal((1 << 20, 100, 8, 1), (config.MaxBody, config.MaxPrompt, config.MaxRequests, config.HeaderTimeout.TotalSeconds));
+        Assert.Equal(("/clusters/ca.crt", "/clusters/me.crt", "/keys/me.key"), (config.Tls!.Ca, config.Tls.Certificate, config.Tls.Key));
         Assert.Equal("desktop", config.Workers[0].Name);
         Assert.Equal("Desktop.local:7100", config.Workers[0].Address.ToString());
         Assert.Equal(["cuda:0", "cpu"], config.Workers[0].Devices);
@@ -86,6 +100,21 @@ public class ClusterFileTests
         Assert.Equal("/run/mini.sock", config.Workers[1].Address.SocketPath);
         Assert.Equal(new SplitConfig { Worker = "mini", Layers = new LayerRange(5, 5) }, config.Split![0]);
         Assert.Equal(new SplitConfig { Worker = "desktop", Device = "cuda:0", Layers = new LayerRange(0, 4) }, config.Split[1]);
+    }
+
+    [Fact]
+    public void Plain_text_to_other_machines_and_HTTP_for_them_without_a_key_are_refused_unless_spelled_out()
+    {
+        const string Far = "model: m.gguf\nhttp: 0.0.0.0:80\nworkers: [{ name: a, address: '192.0.2.1:1' }]\n";
+        var errors = Errors(Far).Select(error => error.ToString()).ToList();
+
+        Assert.Equal(2, errors.Count);
+        Assert.StartsWith("c.yaml:2: http is 0.0.0.0:80: is for other machines too: give api-key-file", errors[0], StringComparison.Ordinal);
+        Assert.StartsWith("c.yaml:3: workers[0].address is 192.0.2.1:1: is not on this machine: give certificates", errors[1], StringComparison.Ordinal);
+        Assert.True(Parse(Far + "insecure: true").Insecure);
+        Assert.NotNull(Parse(Far + "api-key-file: k\ntls: { ca: a, certificate: b, key: c }").Tls);
+        Assert.Equal("c.yaml:4: tls.key: is missing", Assert.Single(Errors(Far + "tls: { ca: a, certificate: b }\napi-key-file: k")).ToString());
+        Assert.Equal("c.yaml:1: http-key: is missing: a certificate and its key go together", Assert.Single(Errors(Minimal + "\nhttp-certificate: a")).ToString());
     }
 
     [Fact]
@@ -176,17 +205,17 @@ public class ClusterFileTests
     [InlineData("model: m.gguf\nworkers:")]
     [InlineData("model: m.gguf\nworkers: one")]
     [InlineData("model: m.gguf\nworkers: [one, 2, [3]]")]
-    [InlineData("model: [m.gguf]\nworkers: [{name: a, address: 'a:1'}]")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: []")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\nsplit: automatic")]
-    [InlineData("model: \"m\\0.gguf\"\nworkers: [{name: a, address: 'a:1'}]")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: 99999999999")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\ncontext: ~")]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1', memory: {cpu: [1]}}]")]
+    [InlineData("model: [m.gguf]\nworkers: [{name: a, address: '127.0.0.1:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\nsplit: []")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\nsplit: automatic")]
+    [InlineData("model: \"m\\0.gguf\"\nworkers: [{name: a, address: '127.0.0.1:1'}]")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\ncontext: 99999999999")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\ncontext: ~")]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1', memory: {cpu: [1]}}]")]
     [InlineData("model: m.gguf\n\tworkers: x")]
     [InlineData("model: \"m.gguf")]
     [InlineData("model: m.gguf\n---\nmodel: n.gguf")]
-    [InlineData("model: &m m.gguf\nworkers: [{name: a, address: 'a:1', model: *m}]")]
+    [InlineData("model: &m m.gguf\nworkers: [{name: a, address: '127.0.0.1:1', model: *m}]")]
     [InlineData("model: !!python/object m.gguf")]
     [InlineData("? [model]\n: m.gguf")]
     public void What_is_no_cluster_is_refused_with_a_line(string yaml) => Assert.All(Errors(yaml), error =>

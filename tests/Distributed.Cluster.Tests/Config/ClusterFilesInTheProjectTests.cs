@@ -21,5 +21,5 @@ public class ClusterFilesInTheProjectTests
 
     [Fact]
     public void The_essential_takes_five_lines() => Assert.Equal(
-        4, File.ReadLines(Repository.Path("cluster/two-machines.yaml")).Count(line => line.Length > 0 && line[0] != '#'));
+        5, File.ReadLines(Repository.Path("cluster/two-machines.yaml")).Count(line => line.Length > 0 && line[0] != '#'));
 }

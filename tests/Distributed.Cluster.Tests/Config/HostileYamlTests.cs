@@ -49,7 +49,7 @@ public class HostileYamlTests
     }
 
     [Theory]
-    [InlineData("model: m.gguf\nworkers: [{name: a, address: 'a:1'}]\n\0sequences: 0", 3)]
+    [InlineData("model: m.gguf\nworkers: [{name: a, address: '127.0.0.1:1'}]\n\0sequences: 0", 3)]
     [InlineData("model: m\u0007.gguf", 1)]
     public void Characters_that_no_text_has_are_refused_with_their_line(string yaml, int line)
     {

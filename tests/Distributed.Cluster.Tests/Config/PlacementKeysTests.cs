@@ -57,7 +57,7 @@ public class PlacementKeysTests
     public void Contradictions_are_refused(string yaml, string error) => Assert.Equal(error, Errors(yaml));
 
     private static ClusterConfig Parse(string rest) => ClusterFile.Parse(
-        "model: m.gguf\nworkers:\n  - { name: a, address: 'h:1' }\n  - { name: b, address: 'h:2' }\n  - { name: c, address: 'h:3' }\n" + rest,
+        "model: m.gguf\nworkers:\n  - { name: a, address: '127.0.0.1:1' }\n  - { name: b, address: '127.0.0.1:2' }\n  - { name: c, address: '127.0.0.1:3' }\n" + rest,
         "c.yaml", "/");
 
     private static string Errors(string rest) => Assert.Throws<InvalidInputException>(() => Parse(rest)).Message;

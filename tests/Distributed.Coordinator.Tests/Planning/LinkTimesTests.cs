@@ -28,7 +28,7 @@ public class LinkTimesTests
     {
         await using var workers = await LocalWorkers.StartAsync(1, 1, RunningCluster.WorkerMemory, RunningCluster.Program, default);
         var shape = LinkShape.Parse("link", "delay=4ms,rate=2Mbit");
-        var request = LinkProbe.Quick(workers.Workers[0].Address, shape);
+        var request = LinkProbe.Quick(workers.Workers[0].Address, shape, workers.Workers[0].Name);
 
         var reply = await LinkProbe.RunAsync(request, "test", default);
         var times = LinkTimes.Of(request, reply)!.Value;

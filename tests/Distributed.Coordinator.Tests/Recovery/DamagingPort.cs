@@ -1,0 +1,96 @@
+using System.Net;
+using System.Net.Sockets;
+using Distributed.Cluster;
+
+namespace Distributed.Coordinator.Tests.Recovery;
+
+/// <summary>
+/// A port in front of a worker that damages, once told to, what is sent to it: one bit in the middle of one large packet, or its end cut
+/// off. Small packets, which carry no hidden states, go through as they are.
+/// </summary>
+internal sealed class DamagingPort : IDisposable
+{
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly CancellationTokenSource _stop = new();
+    private readonly NodeAddress _worker;
+    private int _damages;
+    private bool _cutsOff;
+
+    public DamagingPort(NodeAddress worker)
+    {
+        _worker = worker;
+        _listener.Start();
+        _ = AcceptAsync();
+    }
+
+    public NodeAddress Address => NodeAddress.Parse("port", $"{_listener.LocalEndpoint}");
+
+    /// <summary>How often it has done so.</summary>
+    public int Damaged { get; private set; }
+
+    public void Damage(bool cutsOff)
+    {
+        _cutsOff = cutsOff;
+        Volatile.Write(ref _damages, 1);
+    }
+
+    public void Dispose()
+    {
+        _stop.Cancel();
+        _listener.Stop();
+        _stop.Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                var outside = await _listener.AcceptSocketAsync(_stop.Token);
+                var inside = _worker.SocketPath is { } path
+                    ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
+                    : new Socket(SocketType.Stream, ProtocolType.Tcp);
+                await inside.ConnectAsync(
+                    _worker.SocketPath is { } socket ? new UnixDomainSocketEndPoint(socket) : new DnsEndPoint(_worker.Host!, _worker.Port));
+                _ = PassAsync(outside, inside, damages: true);
+                _ = PassAsync(inside, outside, damages: false);
+            }
+        }
+        catch (Exception error) when (error is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            // Stopped, or the worker has.
+        }
+    }
+
+    private async Task PassAsync(Socket from, Socket to, bool damages)
+    {
+        var buffer = new byte[1 << 16];
+        try
+        {
+            while (await from.ReceiveAsync(buffer, _stop.Token) is var count and > 0)
+            {
+                if (damages && count > 300 && Interlocked.Exchange(ref _damages, 0) == 1)
+                {
+                    Damaged++;
+                    if (_cutsOff)
+                    {
+                        await to.SendAsync(buffer.AsMemory(0, count / 2), _stop.Token);
+                        break;
+                    }
+
+                    buffer[count / 2] ^= 0x10;
+                }
+
+                await to.SendAsync(buffer.AsMemory(0, count), _stop.Token);
+            }
+        }
+        catch (Exception error) when (error is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            // Ends below.
+        }
+
+        from.Dispose();
+        to.Dispose();
+    }
+}
