@@ -9,7 +9,7 @@ public class UsageTests
 {
     [Theory]
     [InlineData("a verb is missing")]
-    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, status, sessions, inspect, tokenize, logits, quantize, perplexity, bench, lab, certs", "sing")]
+    [InlineData("sing: is no verb; the verbs are run, serve, worker, plan, status, sessions, drain, rebalance, inspect, tokenize, logits, quantize, perplexity, bench, lab, certs", "sing")]
     [InlineData("--nope: run has no such flag", "run", "--nope", "Hello!")]
     [InlineData("-x: run has no such flag", "run", "-x")]
     [InlineData("there: one word too many; a text of several words goes in quotes", "run", "Hello", "there")]
@@ -73,7 +73,7 @@ public class UsageTests
         var verbs = result.Out[result.Out.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n')
             .Where(line => line.StartsWith("  ", StringComparison.Ordinal)).Select(line => line.Trim().Split(' ')[0]);
         Assert.Equal(
-            ["run", "serve", "worker", "plan", "status", "sessions", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab", "certs"], verbs);
+            ["run", "serve", "worker", "plan", "status", "sessions", "drain", "rebalance", "inspect", "tokenize", "logits", "quantize", "perplexity", "bench", "lab", "certs"], verbs);
     }
 
     [Fact]
