@@ -208,8 +208,20 @@ public sealed partial class ClosedDoorTests : IDisposable
 
     // Sockets alone: the runtime opens files when it likes.
     private static Task<int> HandlesAsync(RunningWorker worker) => Task.FromResult(
-        Directory.EnumerateFileSystemEntries($"/proc/{worker.Cli.Id}/fd")
-            .Count(path => File.ResolveLinkTarget(path, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true));
+        Directory.EnumerateFileSystemEntries($"/proc/{worker.Cli.Id}/fd").Count(IsSocket));
+
+    private static bool IsSocket(string handle)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(handle, returnFinalTarget: false)?.Name.StartsWith("socket:", StringComparison.Ordinal) == true;
+        }
+        catch (FileNotFoundException)
+        {
+            // Closed since it was listed.
+            return false;
+        }
+    }
 
     [GeneratedRegex("refused: ")]
     private static partial Regex Refusals();
