@@ -29,7 +29,7 @@ internal static unsafe class AssembledHalves
         (delegate* unmanaged[SuppressGCTransition]<float*, ushort*, nint, void>)TryAssemble(toSingles: false);
 
     /// <summary>F16C: bit 29 of ECX in leaf 1 (Intel, Software Developer's Manual, CPUID).</summary>
-    private static bool HasConversions => (X86Base.CpuId(1, 0).Ecx & (1 << 29)) != 0;
+    public static bool HasConversions => (X86Base.CpuId(1, 0).Ecx & (1 << 29)) != 0;
 
     private static void* TryAssemble(bool toSingles)
     {

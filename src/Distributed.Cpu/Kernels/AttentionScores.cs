@@ -24,7 +24,7 @@ internal static unsafe class AttentionScores<T>
             next.Prefetch();
             var queries = state.Queries + (group * state.HeadDim);
             var weights = state.Weights + (group * Tokens);
-            if (!T.IsOneRegister)
+            if (T.Registers > 1)
             {
                 for (var row = 0; row < rows; row += 4)
                     for (var token = 0; token < Tokens; token += Lanes.Count)

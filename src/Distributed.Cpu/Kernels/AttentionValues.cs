@@ -34,7 +34,7 @@ internal static unsafe class AttentionValues<T>
     {
         var (headDim, rows) = (state.HeadDim, state.Rows(group));
         var column = 0;
-        if (T.IsOneRegister)
+        if (T.Registers == 1)
         {
             for (; column <= headDim - (2 * Lanes.Count); column += 2 * Lanes.Count)
             {

@@ -4,7 +4,7 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Products of weights with float32 activations for several tokens: four rows become float32, 512 columns at a time, and are
-/// multiplied with up to 64 tokens. Each output has sixteen lanes over the columns, folded in the end.
+/// multiplied with up to 64 tokens, as many at once as there are registers for. Each output has sixteen lanes over the columns, folded in the end.
 /// </summary>
 internal static unsafe class FloatTiles<T>
     where T : struct, ILanes<T>
@@ -31,6 +31,7 @@ internal static unsafe class FloatTiles<T>
         task.Columns % Lanes.Count == 0 ? sum : AddLast(task, weights, x, sum);
 
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile(
         in MatMulTask task, int row, int rows, int firstToken, int tokens,
         delegate*<in MatMulTask, byte*, int, int, float*, void> convert)
@@ -45,8 +46,15 @@ internal static unsafe class FloatTiles<T>
             for (var i = 0; i < rows; i++)
                 convert(task, task.Weights + ((row + i) * task.RowBytes), column, count, weights + (i * ChunkColumns));
             var token = 0;
-            for (; rows == Rows && T.IsOneRegister && token <= tokens - 4; token += 4)
+            for (; rows == Rows && T.Registers == 1 && token <= tokens - 4; token += 4)
                 FourByFour(weights, Input(firstToken + token, task) + column, task.Columns, count, lanes + (token * Rows * Lanes.Count));
+            for (; rows == Rows && T.Registers == 2 && token <= tokens - 2; token += 2)
+                for (var i = 0; i < Rows; i += 2)
+                {
+                    TwoByTwo(
+                        weights + (i * ChunkColumns), Input(firstToken + token, task) + column, task.Columns, count,
+                        lanes + (((token * Rows) + i) * Lanes.Count));
+                }
             for (; token < tokens; token++)
                 for (var i = 0; i < rows; i++)
                 {
@@ -109,6 +117,30 @@ internal static unsafe class FloatTiles<T>
         Store(lanes + (4 * Lanes.Count), b0, b1, b2, b3);
         Store(lanes + (8 * Lanes.Count), c0, c1, c2, c3);
         Store(lanes + (12 * Lanes.Count), d0, d1, d2, d3);
+    }
+
+    /// <summary>Adds the products of two rows and two tokens to their lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TwoByTwo(float* w, float* x0, long stride, int count, float* lanes)
+    {
+        var x1 = x0 + stride;
+        var (a0, a1) = (Lane(lanes, 0), Lane(lanes, 1));
+        var (b0, b1) = (Lane(lanes, Rows), Lane(lanes, Rows + 1));
+        for (var i = 0; i < count; i += Lanes.Count, w += Lanes.Count)
+        {
+            var w0 = T.Load(w);
+            var w1 = T.Load(w + ChunkColumns);
+            var x = T.Load(x0 + i);
+            a0 = T.MultiplyAdd(w0, x, a0);
+            a1 = T.MultiplyAdd(w1, x, a1);
+            x = T.Load(x1 + i);
+            b0 = T.MultiplyAdd(w0, x, b0);
+            b1 = T.MultiplyAdd(w1, x, b1);
+        }
+        T.Store(a0, lanes);
+        T.Store(a1, lanes + Lanes.Count);
+        T.Store(b0, lanes + (Rows * Lanes.Count));
+        T.Store(b1, lanes + ((Rows + 1) * Lanes.Count));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -119,7 +119,7 @@ internal static unsafe class KvBlocks<T>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float* ReadHalves(byte* source, int count, float* buffer)
     {
-        if (T.IsOneRegister && AssembledHalves.ToSingles is not null)
+        if (T.Registers <= 2 && AssembledHalves.ToSingles is not null)
         {
             AssembledHalves.ToSingles((ushort*)source, buffer, count);
             return buffer;
@@ -133,7 +133,7 @@ internal static unsafe class KvBlocks<T>
     private static void WriteHalves(float* source, int count, Half* target)
     {
         var i = 0;
-        if (T.IsOneRegister && AssembledHalves.ToHalves is not null)
+        if (T.Registers <= 2 && AssembledHalves.ToHalves is not null)
         {
             i = count / Lanes.Count * Lanes.Count;
             AssembledHalves.ToHalves(source, (ushort*)target, i);

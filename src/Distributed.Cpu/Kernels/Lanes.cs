@@ -10,8 +10,8 @@ namespace Distributed.Cpu.Kernels;
 internal unsafe interface ILanes<T>
     where T : struct, ILanes<T>
 {
-    /// <summary>The lanes are one register of a processor that has 32 of them, rather than several of one that may have 16.</summary>
-    static abstract bool IsOneRegister { get; }
+    /// <summary>Registers that the lanes take: one of a processor that has 32 of them, or several of one that may have 16.</summary>
+    static abstract int Registers { get; }
 
     /// <summary>All lanes zero.</summary>
     static abstract T Zero { get; }

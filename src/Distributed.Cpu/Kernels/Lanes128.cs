@@ -12,7 +12,7 @@ internal readonly unsafe struct Lanes128(Vector128<float> a, Vector128<float> b,
     private readonly Vector128<float> _c = c;
     private readonly Vector128<float> _d = d;
 
-    public static bool IsOneRegister => false;
+    public static int Registers => 4;
 
     public static Lanes128 Zero => Create(0);
 

@@ -9,7 +9,7 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     private readonly Vector256<float> _low = low;
     private readonly Vector256<float> _high = high;
 
-    public static bool IsOneRegister => false;
+    public static int Registers => 2;
 
     public static Lanes256 Zero => new(Vector256<float>.Zero, Vector256<float>.Zero);
 

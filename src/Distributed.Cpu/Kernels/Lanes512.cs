@@ -9,7 +9,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 {
     private readonly Vector512<float> _v = value;
 
-    public static bool IsOneRegister => true;
+    public static int Registers => 1;
 
     public static Lanes512 Zero => new(Vector512<float>.Zero);
 

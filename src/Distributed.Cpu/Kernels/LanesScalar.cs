@@ -8,7 +8,7 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
 {
     private float _first;
 
-    public static bool IsOneRegister => false;
+    public static int Registers => Lanes.Count;
 
     public static LanesScalar Zero => default;
 

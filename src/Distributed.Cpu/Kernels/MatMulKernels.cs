@@ -12,7 +12,7 @@ internal sealed class MatMulKernels(InstructionSets instructions)
     private static readonly Dictionary<QuantType, Func<InstructionSets, MatMulKernel>> Makers = new()
     {
         [F32.Type] = Float<F32Weights>,
-        [F16.Type] = has => AssembledHalfMatMul.TryCreate(has) ?? Float<F16Weights>(has),
+        [F16.Type] = Half,
         [BF16.Type] = Float<BF16Weights>,
         [Q4_0.Type] = Int8<Q4_0Weights>,
         [Q4_1.Type] = Int8<Q4_1Weights>,
@@ -49,6 +49,12 @@ internal sealed class MatMulKernels(InstructionSets instructions)
         ?? Float<TWeights, Lanes256>(InstructionSets.Avx2, has)
         ?? Float<TWeights, Lanes128>(InstructionSets.Vector128, has)
         ?? (MatMulKernel)new FloatMatMul<TWeights, LanesScalar>(InstructionSets.None);
+
+    private static MatMulKernel Half(InstructionSets has) =>
+        AssembledHalfMatMul<Lanes512>.TryCreate(has)
+        ?? Float<F16Weights, Lanes512>(InstructionSets.Avx512, has)
+        ?? AssembledHalfMatMul<Lanes256>.TryCreate(has)
+        ?? Float<F16Weights>(has);
 
     private static MatMulKernel Int8<TWeights>(InstructionSets has)
         where TWeights : struct, IInt8Weights =>
