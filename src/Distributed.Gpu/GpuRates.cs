@@ -32,7 +32,9 @@ public sealed class GpuRates : IDisposable
         _to = _accelerator.Allocate1D<byte>(BufferBytes(device) / 2);
         _from.MemSetToZero(_stream);
         _to.MemSetToZero(_stream);
-        _bytes = new(() => new Loop(this, RateKernels.Bytes, RateKernels.ByteOperations));
+        _bytes = new(() => device.IsTensor
+            ? new Loop(this, RateKernels.Tensor, RateKernels.TensorOperations)
+            : new Loop(this, RateKernels.Bytes, RateKernels.ByteOperations));
         _floats = new(() => new Loop(this, RateKernels.Floats, RateKernels.FloatOperations));
     }
 

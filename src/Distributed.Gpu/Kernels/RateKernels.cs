@@ -31,6 +31,26 @@ public static class RateKernels
         output[index] = s0 ^ s1 ^ s2 ^ s3 ^ s4 ^ s5 ^ s6 ^ s7;
     }
 
+    /// <summary>Operations of a thread in a turn of <see cref="Tensor"/>: four products, shared by the lanes of a warp.</summary>
+    public const int TensorOperations = 4 * TensorCore.Rows * TensorCore.Columns * 32 * 2 / TensorCore.Lanes;
+
+    /// <summary>Products of matrices of bytes on tensor cores; each needs the one before, and four are on their way.</summary>
+    [Kernel(since: 80)]
+    public static void Tensor(Index1D index, ArrayView<int> output, int turns)
+    {
+        int a = index;
+        var s0 = new Fragment(a, a, a, a);
+        var (s1, s2, s3) = (s0, s0, s0);
+        for (var turn = 0; turn < turns; turn++)
+        {
+            s0 = TensorCore.Multiply(s0.X, s0.Y, s0.Z, s0.W, a, turn);
+            s1 = TensorCore.Multiply(s1.X, s1.Y, s1.Z, s1.W, turn, a);
+            s2 = TensorCore.Multiply(s2.X, s2.Y, s2.Z, s2.W, a, a);
+            s3 = TensorCore.Multiply(s3.X, s3.Y, s3.Z, s3.W, turn, turn);
+        }
+        output[index] = s0.X ^ s0.Y ^ s0.Z ^ s0.W ^ s1.X ^ s1.Y ^ s1.Z ^ s1.W ^ s2.X ^ s2.Y ^ s2.Z ^ s2.W ^ s3.X ^ s3.Y ^ s3.Z ^ s3.W;
+    }
+
     /// <summary>Fused multiply-adds of float32.</summary>
     [Kernel]
     public static void Floats(Index1D index, ArrayView<int> output, int turns)
