@@ -81,7 +81,35 @@ public sealed partial class GpuDeviceTests : IDisposable
         Assert.InRange(logits[0].Zip(logits[1], (cpu, device) => Math.Abs(cpu - device)).Max(), 0, 0.5);
     }
 
+    [Fact]
+    public async Task Lab_gpu_checks_times_and_splits_in_one_command()
+    {
+        var folder = _folder.Path("lab");
+        var result = await Cli.RunAsync(
+            "lab", "gpu", "--device", "ilgpu-cpu", "--out", folder, "--shape", "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300",
+            "--types", "q4_0", "--greedy", "2", "-p", "8", "-n", "1", "-r", "1", "-t", "1", "--json");
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        var document = JsonDocument.Parse(result.Out).RootElement;
+        Assert.Equal(
+            ["logits Q4_0 True", "bits Q4_0 True", "greedy Tales 5M True"],
+            document.GetProperty("checks").EnumerateArray().Select(check => $"{check.GetProperty("check")} {check.GetProperty("model")} {check.GetProperty("passed")}"));
+        Assert.Equal(4, (await File.ReadAllLinesAsync(Path.Combine(folder, "checks.csv"))).Length);
+        var rows = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "bench.json"))).RootElement;
+        Assert.Equal(
+            ["Q8_0 decode 1", "Q8_0 prefill 1", "Q8_0 decode 1", "Q8_0 decode 16", "Q4_0 prefill 1", "Q4_0 decode 1", "Q4_0 decode 16"],
+            rows.EnumerateArray().Select(row => $"{row.GetProperty("type")} {row.GetProperty("test")} {row.GetProperty("sequences")}"));
+        // No layer on the device, and the only one; the prompt and the answer of each.
+        var splits = (await File.ReadAllLinesAsync(Path.Combine(folder, "data.csv")))[1..];
+        Assert.Equal(["0,1,decode", "0,1,prefill", "1,0,decode", "1,0,prefill"], splits.Select(line => string.Join(',', line.Split(',')[..3])).Order());
+        var devices = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "setup.json"))).RootElement.GetProperty("devices");
+        Assert.Equal(["worker-0 ilgpu-cpu", "worker-0 cpu"], devices.EnumerateArray().Select(device => $"{device.GetProperty("worker")} {device.GetProperty("device")}"));
+        Assert.True(File.Exists(Path.Combine(folder, "split.png")));
+    }
+
     [Theory]
+    [InlineData("--device: must name a device other than the processor", "lab", "gpu")]
+    [InlineData("--types is q9: must be of ", "lab", "gpu", "--device", "ilgpu-cpu", "--types", "q9")]
     [InlineData("--device is cuda:99: must be one of cpu, ", "bench", "--device", "cuda:99")]
     [InlineData("--device is opencl:99: must be one of cpu, ", "run", "--device", "opencl:99", "Hi")]
     [InlineData("--device is cuda: must be one of cpu, cuda:N, opencl:N, ilgpu-cpu", "bench", "--device", "cuda")]

@@ -50,7 +50,8 @@ internal sealed class PipelineTarget : BenchTarget
         ModelFile model, ClusterConfig config, int workers, int threads, string device, long memory, CancellationToken cancellation)
     {
         var local = await LocalWorkers.StartAsync(
-            [.. Enumerable.Repeat(threads == 0 ? (int?)null : threads, workers)], memory, null, null, cancellation, device);
+            [.. Enumerable.Repeat(threads == 0 ? (int?)null : threads, workers)], new Dictionary<string, long> { [device] = memory }, null, null,
+            cancellation);
         try
         {
             config = config with

@@ -49,7 +49,8 @@ internal sealed class ClusterTarget : IAsyncDisposable
         var device = LocalDevice.Open(flags);
         var threads = Enumerable.Repeat(flags.GetValue(CommonOptions.Threads), config.Workers.Count);
         var local = await LocalWorkers.StartAsync(
-            [.. threads], LocalMemory(flags, device, config.Workers.Count), null, CommonOptions.LogLevelOfWorkers(flags), cancellation, device.Name);
+            [.. threads], new Dictionary<string, long> { [device.Name] = LocalMemory(flags, device, config.Workers.Count) }, null,
+            CommonOptions.LogLevelOfWorkers(flags), cancellation);
         var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
         // They are reached by their sockets, or over loopback where those cannot be: nobody else is in between.
         return new ClusterTarget(config with { Workers = [.. workers], Tls = null }, local);
