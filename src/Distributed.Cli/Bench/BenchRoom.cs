@@ -29,9 +29,10 @@ internal static class BenchRoom
                 return $"needs {Units.Bytes(weights)} before it is on {device.Name}, but {Units.Bytes(free)} of memory are free for it";
             free = device.MemoryLimit;
         }
+        var where = device.Name == DeviceInventory.Cpu ? "memory" : $"the memory of {device.Name}";
         return needed <= free
             ? null
             : $"needs {Units.Bytes(needed)} (weights {Units.Bytes(weights)}, KV cache {Units.Bytes(kv)}, scratch {Units.Bytes(scratch)}, "
-                + $"to measure bandwidth {Units.Bytes(meter)}), but {Units.Bytes(free)} of {(device.Name == DeviceInventory.Cpu ? "memory" : $"the memory of {device.Name}")} are free for it";
+                + $"to measure bandwidth {Units.Bytes(meter)}), but {Units.Bytes(free)} of {where} are free for it";
     }
 }

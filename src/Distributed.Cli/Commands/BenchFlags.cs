@@ -95,7 +95,8 @@ internal static class BenchFlags
         var device = LocalDevice.NameIn(flags);
         var isCpu = device == DeviceInventory.Cpu;
         if (!isCpu && flags.GetResult(Threads) is { } threads)
-            throw new InvalidInputException(Threads.Name, threads.Tokens[0].Value, $"cannot stand beside {CommonOptions.Device.Name} {device}, which has none");
+            throw new InvalidInputException(
+                Threads.Name, threads.Tokens[0].Value, $"cannot stand beside {CommonOptions.Device.Name} {device}, which has none");
         var tests = BenchTest.All(
             flags.Values(Prefill, DefaultPrefill), flags.Values(Decode, DefaultDecode), flags.Values(Depth, 0), flags.Values(Sequences, 1));
         return tests.Count == 0

@@ -51,11 +51,12 @@ internal sealed class InProcessLogits : LogitsSource
         var (needed, free) = (forecast.Total + logits, device.MemoryLimit);
         if (needed > free)
         {
+            var where = device.Name == DeviceInventory.Cpu ? "memory" : $"the memory of {device.Name}";
             throw new InvalidInputException(
                 "model", model.Path,
                 $"needs {Units.Bytes(needed)} in this process (weights {Units.Bytes(forecast.Weights + forecast.LmHead)}, KV cache "
                 + $"{Units.Bytes(forecast.KvCache)}, scratch {Units.Bytes(forecast.Activations + forecast.Scratch)}, logits {Units.Bytes(logits)}), "
-                + $"but {Units.Bytes(free)} of {(device.Name == DeviceInventory.Cpu ? "memory" : $"the memory of {device.Name}")} are free for it; a shorter --context takes less");
+                + $"but {Units.Bytes(free)} of {where} are free for it; a shorter --context takes less");
         }
     }
 

@@ -63,7 +63,8 @@ internal sealed class LabGpuCommand : Command
     {
         var threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount;
         if (LocalDevice.NameIn(flags) == DeviceInventory.Cpu)
-            throw new InvalidInputException(CommonOptions.Device.Name, flags.GetValue(CommonOptions.Device), "must name a device other than the processor");
+            throw new InvalidInputException(
+                CommonOptions.Device.Name, flags.GetValue(CommonOptions.Device), "must name a device other than the processor");
         var types = ReadTypes(flags);
         var shape = flags.GetValue(_shape) ?? DefaultShape;
         SyntheticPlan[] plans = [SyntheticPlan.Parse($"{shape}:q4_0", _shape.Name), SyntheticPlan.Parse($"{shape}:q8_0", _shape.Name)];
@@ -80,7 +81,8 @@ internal sealed class LabGpuCommand : Command
         var rows = new List<BenchRow>();
         using (var sample = BenchModel.Open(SampleModel.Path))
         {
-            var options = TestsOf(flags, device) with { Tests = [new BenchTest(TestKind.Decode, Math.Min(split.Decode, sample.Model.Config.ContextLength), 0, 1)] };
+            var tokens = Math.Min(split.Decode, sample.Model.Config.ContextLength);
+            var options = TestsOf(flags, device) with { Tests = [new BenchTest(TestKind.Decode, tokens, 0, 1)] };
             rows.AddRange(await BenchAsync(sample, options, device, cancellation));
         }
         // The last one is split, too.
@@ -129,7 +131,8 @@ internal sealed class LabGpuCommand : Command
         var decode = flags.GetValue(_decode) ?? DefaultDecode;
         var prefill = Math.Min(SplitPrefill, flags.GetValue(_prefill) ?? DefaultPrefill);
         if (Math.Max(prefill + decode, flags.GetValue(_prefill) ?? DefaultPrefill) is var tokens && tokens > model.ContextLength)
-            throw new InvalidInputException(_prefill.Name, $"{tokens}", $"must fit the context of {model.ContextLength} tokens of {model.Name}");
+            throw new InvalidInputException(
+                _prefill.Name, $"{tokens}", $"must fit the context of {model.ContextLength} tokens of {model.Name}");
         if (flags.GetValue(_step) is { } step && step > model.NumLayers)
             throw new InvalidInputException(_step.Name, $"{step}", $"must be at most {model.NumLayers}, the layers of {model.Name}");
         return new SplitOptions(
