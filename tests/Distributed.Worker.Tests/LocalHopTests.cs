@@ -68,7 +68,7 @@ public class LocalHopTests
             await using var forward = await worker.ForwardAsync(RunningWorker.Hello());
             var busy = await Assert.ThrowsAsync<StageFailureException>(() => worker.ForwardAsync(RunningWorker.Hello(1)));
             Assert.Equal(FailureCode.StageBusy, busy.Failure.Code);
-            // The last stage refuses to draw so; the first one does not look at it.
+            // The first stage refuses it and tells its own watcher; the one behind never sees it, and goes on.
             var wrong = Step(0, 0, [1, 2]);
             wrong.Slices[0].AllLogits = false;
             wrong.Slices[0].Sampling = new() { TopP = 1, RepeatPenalty = 1, Recent = { new int[200] } };
