@@ -10,7 +10,7 @@ namespace Distributed.Cluster;
 /// The sender's side of a stage's Forward stream: the coordinator's to stage 0, each worker's to the stage behind its own.
 /// Frames arrive in the order sent. One sender at a time.
 /// </summary>
-public sealed class ForwardStream : IAsyncDisposable
+public sealed class ForwardStream : IStageHop
 {
     // A stage answers its Hello after the whole chain behind it has: every hop waits longer than the one behind it.
     private static readonly TimeSpan HelloTimeoutPerStage = TimeSpan.FromSeconds(10);
@@ -37,7 +37,7 @@ public sealed class ForwardStream : IAsyncDisposable
         Closed = WatchAsync();
     }
 
-    /// <summary>Completes when the stream has ended: with null after <see cref="DisposeAsync"/>, else with what ended it.</summary>
+    /// <inheritdoc/>
     public Task<StageFailureException?> Closed { get; }
 
     /// <summary>Opens the stream and with it the chain of all stages behind.</summary>
@@ -90,8 +90,7 @@ public sealed class ForwardStream : IAsyncDisposable
         }
     }
 
-    /// <summary>Sends a step, stamped with the moment on the receiver's clock.</summary>
-    /// <exception cref="StageFailureException">The stream is broken.</exception>
+    /// <inheritdoc/>
     public Task SendAsync(Step step)
     {
         step.Checksum = FrameChecksum.Of(step, step.Hidden.Span);
@@ -99,8 +98,7 @@ public sealed class ForwardStream : IAsyncDisposable
         return SendAsync(new StageFrame { Step = step });
     }
 
-    /// <summary>Sends the order to free sequences.</summary>
-    /// <exception cref="StageFailureException">The stream is broken.</exception>
+    /// <inheritdoc/>
     public Task SendAsync(Release release)
     {
         release.Checksum = FrameChecksum.Of(release);
@@ -125,7 +123,7 @@ public sealed class ForwardStream : IAsyncDisposable
         await EndAsync();
     }
 
-    /// <summary>Breaks the stream off, without waiting for the peer.</summary>
+    /// <inheritdoc/>
     public async ValueTask AbortAsync()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)

@@ -42,23 +42,25 @@ public sealed class LocalWorkers : IAsyncDisposable
     /// <summary>Starts the workers and waits until each one listens.</summary>
     /// <param name="count">How many, 1 to <see cref="MaxWorkers"/>.</param>
     /// <param name="threads">CPU threads of each; null for the worker's own default.</param>
-    /// <param name="memory">What stages may take of each one's CPU memory, bytes.</param>
+    /// <param name="memory">What stages may take of each one's memory, bytes.</param>
     /// <param name="program">The program to run with the verb <c>worker</c>; null for <see cref="ThisProgram"/>.</param>
     /// <param name="cancellation">Gives up and ends those started.</param>
     /// <exception cref="IOException">A worker does not start; its own messages are on standard error.</exception>
     public static Task<LocalWorkers> StartAsync(
         int count, int? threads, long memory, IReadOnlyList<string>? program, CancellationToken cancellation) =>
-        StartAsync([.. Enumerable.Repeat(threads, count)], memory, program, null, cancellation);
+        StartAsync(
+            [.. Enumerable.Repeat(threads, count)], new Dictionary<string, long> { ["cpu"] = memory }, program, null, cancellation);
 
-    /// <summary>Starts workers that differ in their threads, and waits until each one listens.</summary>
+    /// <summary>Starts workers that differ in their threads, with devices, and waits until each one listens.</summary>
     /// <param name="threads">CPU threads of each, 1 to <see cref="MaxWorkers"/> of them; null for the worker's own default.</param>
-    /// <param name="memory">What stages may take of each one's CPU memory, bytes.</param>
+    /// <param name="memory">The devices that each one offers, and what stages may take of their memory, bytes.</param>
     /// <param name="program">The program to run with the verb <c>worker</c>; null for <see cref="ThisProgram"/>.</param>
     /// <param name="logLevel">What they log, as the program's <c>--log-level</c> takes it; null for the worker's own default.</param>
     /// <param name="cancellation">Gives up and ends those started.</param>
     /// <exception cref="IOException">A worker does not start; its own messages are on standard error.</exception>
     public static async Task<LocalWorkers> StartAsync(
-        IReadOnlyList<int?> threads, long memory, IReadOnlyList<string>? program, string? logLevel, CancellationToken cancellation)
+        IReadOnlyList<int?> threads, IReadOnlyDictionary<string, long> memory, IReadOnlyList<string>? program, string? logLevel,
+        CancellationToken cancellation)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads.Count, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(threads.Count, MaxWorkers);
@@ -118,7 +120,7 @@ public sealed class LocalWorkers : IAsyncDisposable
     }
 
     private async Task<LocalWorker> StartOneAsync(
-        string name, int? threads, long memory, IReadOnlyList<string> program, string? logLevel, CancellationToken cancellation)
+        string name, int? threads, IReadOnlyDictionary<string, long> memory, IReadOnlyList<string> program, string? logLevel, CancellationToken cancellation)
     {
         var start = new ProcessStartInfo(program[0]) { RedirectStandardInput = true, RedirectStandardOutput = true };
         // A socket's path is limited to about a hundred bytes.
@@ -126,7 +128,8 @@ public sealed class LocalWorkers : IAsyncDisposable
         string[] arguments =
         [
             .. program.Skip(1), "worker", "--name", name, "--listen", socket?.ToString() ?? "127.0.0.1:0",
-            "--memory", $"cpu={memory}B", "--exit-with-input",
+            "--devices", string.Join(',', memory.Keys), "--memory",
+            string.Join(',', memory.Select(device => $"{device.Key}={device.Value}B")), "--exit-with-input",
             .. threads is { } number ? new[] { "--threads", $"{number}" } : [],
             .. logLevel is null ? [] : new[] { "--log-level", logLevel },
         ];

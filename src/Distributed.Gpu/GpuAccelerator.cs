@@ -1,6 +1,7 @@
 using Distributed.Core;
 using Distributed.Core.Quantization;
 using Distributed.Gpu.Formats;
+using Distributed.Gpu.Kernels;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -22,6 +23,7 @@ public sealed class GpuAccelerator
     {
         (Name, Accelerator) = (name, accelerator);
         GroupThreads = Math.Min(MaxGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize * accelerator.WarpSize;
+        IsTensor = TensorCore.IsIn(accelerator);
         Kernels = new GpuKernels(accelerator);
         _tables = accelerator.Allocate1D(DeviceTables.Create());
     }
@@ -45,6 +47,12 @@ public sealed class GpuAccelerator
 
     /// <summary>Threads of a group whose threads work together: whole warps.</summary>
     internal int GroupThreads { get; }
+
+    /// <summary>Whether products of many inputs run on tensor cores.</summary>
+    internal bool IsTensor { get; }
+
+    /// <summary>Inputs in a tile of a product of bytes.</summary>
+    internal int TileTokens => IsTensor ? Int8TensorKernels.TileTokens : Int8TileKernels.TileTokens;
 
     /// <summary>The kernels that know no format of weights.</summary>
     internal GpuKernels Kernels { get; }

@@ -11,9 +11,14 @@ public sealed partial class GpuBackend
     // As many groups keep a device busy; with fewer a query's chunks are shared.
     private const int EnoughGroups = 1024;
 
+    // Tokens that a tile must have on average: with fewer, each has its own group.
+    private const int WorthTiles = 4;
+
     private readonly DeviceInts _steps;
     private readonly DeviceInts _tables;
+    private readonly DeviceInts _queryTiles;
     private readonly List<int> _stepValues = [];
+    private readonly List<int> _queryTileValues = [];
     private readonly List<int> _tableValues = [];
     private Batch? _sentBatch;
     private long _sentStep;
@@ -47,12 +52,21 @@ public sealed partial class GpuBackend
         var cache = (GpuKv)kv;
         Send(batch);
         var queryCount = batch.Count * shape.NumHeads;
+        var kernels = _kernels.Kv(cache.Type);
+        if (shape.HeadDim <= TileAttentionKernels.MaxHeadDim && batch.Count >= WorthTiles * (_queryTileValues.Count / 2))
+        {
+            kernels.AttendTiles(
+                _stream, new KernelConfig(_queryTileValues.Count / 2 * shape.NumHeads, _device.GroupThreads), cache.Memory, _steps.View,
+                _tables.View, _queryTiles.View, View(queries), sinks is null ? View(queries) : Floats(sinks), View(output), cache.Layer(layer),
+                new AttentionOptions(shape.NumHeads, shape.Scale, shape.Window ?? int.MaxValue, shape.SoftCap ?? 0, sinks is null ? 0 : 1, 1));
+            return;
+        }
         var parts = Parts(queryCount, shape);
         var options = new AttentionOptions(
             shape.NumHeads, shape.Scale, shape.Window ?? int.MaxValue, shape.SoftCap ?? 0, sinks is null ? 0 : 1, parts);
         var sinkValues = sinks is null ? View(queries) : Floats(sinks);
         var target = parts == 1 ? View(output) : _scratch.Cast<float>();
-        _kernels.Kv(cache.Type).Attend(
+        kernels.Attend(
             _stream, new KernelConfig(queryCount * parts, _device.GroupThreads), cache.Memory, _steps.View, _tables.View, View(queries),
             sinkValues, target, cache.Layer(layer), options);
         if (parts > 1)
@@ -79,7 +93,9 @@ public sealed partial class GpuBackend
             return;
         _stepValues.Clear();
         _tableValues.Clear();
+        _queryTileValues.Clear();
         _lastPosition = 0;
+        var token = 0;
         foreach (var slice in batch.Slices)
         {
             var end = slice.Start + slice.Count;
@@ -91,9 +107,16 @@ public sealed partial class GpuBackend
             for (var block = 0; block < StageSpec.BlocksFor(end); block++)
                 _tableValues.Add(slice.BlockTable[block]);
             _lastPosition = Math.Max(_lastPosition, end - 1);
+            for (var done = 0; done < slice.Count; done += TileAttentionKernels.TileQueries)
+            {
+                _queryTileValues.Add(token + done);
+                _queryTileValues.Add(Math.Min(TileAttentionKernels.TileQueries, slice.Count - done));
+            }
+            token += slice.Count;
         }
         _steps.Upload(CollectionsMarshal.AsSpan(_stepValues));
         _tables.Upload(CollectionsMarshal.AsSpan(_tableValues));
+        _queryTiles.Upload(CollectionsMarshal.AsSpan(_queryTileValues));
         (_sentBatch, _sentStep) = (batch, batch.Step);
     }
 }

@@ -14,6 +14,9 @@ public sealed partial class GpuBackend : Backend
 {
     private const long RearrangedBytes = 16 << 20;
 
+    // With fewer, a tile would be mostly empty.
+    private const int FewTokens = 8;
+
     private readonly GpuAccelerator _device;
     private readonly AcceleratorStream _stream;
     private readonly HostTransfers _transfers;
@@ -36,6 +39,9 @@ public sealed partial class GpuBackend : Backend
         _gathered = new DeviceInts(device.Accelerator, _transfers);
         _steps = new DeviceInts(device.Accelerator, _transfers);
         _tables = new DeviceInts(device.Accelerator, _transfers);
+        _queryTiles = new DeviceInts(device.Accelerator, _transfers);
+        _order = new DeviceInts(device.Accelerator, _transfers);
+        _expertTiles = new DeviceInts(device.Accelerator, _transfers);
     }
 
     /// <inheritdoc/>
@@ -97,6 +103,7 @@ public sealed partial class GpuBackend : Backend
         _tokens.Reserve(rows);
         _gathered.Reserve(rows);
         _steps.Reserve(2 * rows);
+        _queryTiles.Reserve(2 * rows);
         var bytes = StageBuffers.ScratchBytes(rows, columns);
         if (bytes <= _scratch.Length)
             return;
@@ -199,7 +206,7 @@ public sealed partial class GpuBackend : Backend
     {
         _transfers.Wait();
         _memory.Dispose();
-        foreach (var ints in new[] { _tokens, _gathered, _steps, _tables })
+        foreach (var ints in new[] { _tokens, _gathered, _steps, _tables, _queryTiles, _order, _expertTiles })
             ints.Dispose();
         _transfers.Dispose();
         _stream.Dispose();
@@ -255,9 +262,11 @@ public sealed partial class GpuBackend : Backend
             var layout = new Int8Layout(tokens, weight.Columns);
             bytes ??= Quantize(input, layout);
             if (tokens == 1)
-                int8.One(_stream, RowGroups(weight.Rows, 1), weight.Bytes, bytes.Value, layout, none, output, shape);
+                int8.One(_stream, Int8Groups(weight.Rows, 1), weight.Bytes, bytes.Value, layout, none, output, shape);
+            else if (tokens < FewTokens)
+                int8.Four(_stream, Int8Groups(weight.Rows, Tiles(tokens)), weight.Bytes, bytes.Value, layout, output, shape);
             else
-                int8.Four(_stream, RowGroups(weight.Rows, Tiles(tokens)), weight.Bytes, bytes.Value, layout, output, shape);
+                MultiplyTiles(int8, weight, bytes.Value, layout, (tokens + _device.TileTokens - 1) / _device.TileTokens, none, none, output, shape);
         }
         else if (tokens == 1)
         {
@@ -267,6 +276,17 @@ public sealed partial class GpuBackend : Backend
         {
             weight.Kernels.Four(_stream, RowGroups(weight.Rows, Tiles(tokens)), weight.Bytes, _device.Tables, input, output, shape);
         }
+    }
+
+    private void MultiplyTiles(
+        Int8Kernels int8, GpuWeight weight, ArrayView<byte> bytes, Int8Layout layout, int tiles, ArrayView<int> tileChoices,
+        ArrayView<int> order, ArrayView<float> output, MatVecShape shape)
+    {
+        var config = _device.IsTensor
+            ? new KernelConfig(
+                checked((shape.Rows + Int8TensorKernels.TileRows - 1) / Int8TensorKernels.TileRows * tiles), Int8TensorKernels.Threads)
+            : Int8Groups(shape.Rows, tiles);
+        int8.Tile(_stream, config, weight.Bytes, bytes, layout, tileChoices, order, output, shape, tiles);
     }
 
     private static int Tiles(int tokens) => (tokens + MatVecKernels.TileTokens - 1) / MatVecKernels.TileTokens;
@@ -293,6 +313,13 @@ public sealed partial class GpuBackend : Backend
             RowPlanes.Rearrange(new ReadOnlySpan<byte>(part.Data + (row * rowBytes), count), buffer, rowBytes, part.Type.BlockBytes);
             target.SubView(row * rowBytes, count).CopyFromCPU(_stream, ref buffer[0], count);
         }
+    }
+
+    /// <summary>Groups in which some lanes of a warp have a row, for each of some tokens or tiles of tokens.</summary>
+    private KernelConfig Int8Groups(int rows, int times)
+    {
+        var perGroup = _device.GroupThreads / Math.Min(Int8MatVecKernels.MostLanes, _device.Accelerator.WarpSize);
+        return new KernelConfig(checked((rows + perGroup - 1) / perGroup * times), _device.GroupThreads);
     }
 
     /// <summary>Groups in which each warp has a row, for each of some tokens or tiles of tokens.</summary>

@@ -30,7 +30,7 @@ public static class GpuDevices
     // How each kind is switched on, by what stands before the colon of its devices' names.
     private static readonly (string Kind, Action<Context.Builder> Enable)[] Kinds =
     [
-        ("cuda", builder => builder.WithPackedDot().WithFused().Cuda()),
+        ("cuda", builder => builder.WithPackedDot().WithFused().WithTensorCore().Cuda()),
         ("opencl", builder => builder.OpenCL()),
     ];
 

@@ -51,6 +51,9 @@ internal sealed class GpuKernels(Accelerator accelerator)
     private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int, int, int>> _chooseExperts =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int, int, int>(ExpertKernels.Choose));
 
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Ints, Ints, Ints, Ints, int, int, int, int>> _groupChoices =
+        new(() => accelerator.LoadKernel<Ints, Ints, Ints, Ints, int, int, int, int>(ExpertKernels.Group));
+
     private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int>> _addExpertBias =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int>(ExpertKernels.AddBias));
 
@@ -101,6 +104,9 @@ internal sealed class GpuKernels(Accelerator accelerator)
     /// <inheritdoc cref="ExpertKernels.Choose"/>
     public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int, int, int> ChooseExperts => _chooseExperts.Value;
 
+    /// <inheritdoc cref="ExpertKernels.Group"/>
+    public Action<AcceleratorStream, KernelConfig, Ints, Ints, Ints, Ints, int, int, int, int> GroupChoices => _groupChoices.Value;
+
     /// <inheritdoc cref="ExpertKernels.AddBias"/>
     public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int> AddExpertBias => _addExpertBias.Value;
 
@@ -116,18 +122,24 @@ internal sealed class KvKernels
 {
     private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>> _store;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> _attend;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> _tiles;
 
     private KvKernels(
         Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>> store,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> attend,
+        Func<Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>> tiles,
         int runLength) =>
-        (_store, _attend, RunLength) = (new(store), new(attend), runLength);
+        (_store, _attend, _tiles, RunLength) = (new(store), new(attend), new(tiles), runLength);
 
     /// <inheritdoc cref="AttentionKernels.Store{TKv}"/>
     public Action<AcceleratorStream, Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer> Store => _store.Value;
 
     /// <inheritdoc cref="AttentionKernels.Attend{TKv}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions> Attend => _attend.Value;
+
+    /// <inheritdoc cref="TileAttentionKernels.Attend{TKv}"/>
+    public Action<AcceleratorStream, KernelConfig, Bytes, Ints, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions> AttendTiles =>
+        _tiles.Value;
 
     /// <inheritdoc cref="IKvFormat.RunLength"/>
     public int RunLength { get; }
@@ -137,5 +149,7 @@ internal sealed class KvKernels
         where TKv : unmanaged, IKvFormat => new(
             () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Ints, Ints, Floats, Floats, KvLayer>(AttentionKernels.Store<TKv>),
             () => accelerator.LoadKernel<Bytes, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>(AttentionKernels.Attend<TKv>),
+            () => accelerator.LoadKernel<Bytes, Ints, Ints, Ints, Floats, Floats, Floats, KvLayer, AttentionOptions>(
+                TileAttentionKernels.Attend<TKv>),
             default(TKv).RunLength);
 }

@@ -23,19 +23,27 @@ internal sealed class Int8Kernels
 
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> _one;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> _four;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>> _tile;
     private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> _embed;
 
     private Int8Kernels(
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> one,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> four,
+        Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>> tile,
         Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> embed, bool isRearranged) =>
-        (_one, _four, _embed, IsRearranged) = (new(one), new(four), new(embed), isRearranged);
+        (_one, _four, _tile, _embed, IsRearranged) = (new(one), new(four), new(tile), new(embed), isRearranged);
 
     /// <inheritdoc cref="Int8MatVecKernels.One{TFormat}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape> One => _one.Value;
 
     /// <inheritdoc cref="Int8MatVecKernels.Four{TFormat}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape> Four => _four.Value;
+
+    /// <summary>
+    /// <see cref="Int8TensorKernels.Multiply{TFormat}"/> where the device has tensor cores, else
+    /// <see cref="Int8TileKernels.Multiply{TFormat}"/>.
+    /// </summary>
+    public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int> Tile => _tile.Value;
 
     /// <inheritdoc cref="Int8MatVecKernels.Embed{TFormat}"/>
     public Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int> Embed => _embed.Value;
@@ -53,6 +61,8 @@ internal sealed class Int8Kernels
         where TFormat : unmanaged, IInt8Format => new(
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>(Int8MatVecKernels.One<TFormat>),
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Floats, MatVecShape>(Int8MatVecKernels.Four<TFormat>),
+            () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>(
+                TensorCore.IsIn(accelerator) ? Int8TensorKernels.Multiply<TFormat> : Int8TileKernels.Multiply<TFormat>),
             () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Ints, Floats, int>(Int8MatVecKernels.Embed<TFormat>),
             isRearranged);
 }

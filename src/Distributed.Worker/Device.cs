@@ -22,6 +22,9 @@ public sealed class Device(
     /// <summary>The name it is configured by.</summary>
     public string Name { get; } = name;
 
+    /// <summary>The processor's or card's own name.</summary>
+    public string Hardware { get; } = hardware;
+
     /// <summary>The code that computes, and the instructions it may use: measured times hold for no other.</summary>
     public string Program { get; } = program;
 
@@ -69,7 +72,7 @@ public sealed class Device(
     {
         lock (_lock)
         {
-            return new DeviceDescription { Name = Name, Hardware = hardware, MemoryLimit = MemoryLimit, MemoryUsed = _used, Threads = threads };
+            return new DeviceDescription { Name = Name, Hardware = Hardware, MemoryLimit = MemoryLimit, MemoryUsed = _used, Threads = threads };
         }
     }
 

@@ -13,11 +13,14 @@ public sealed class DeviceInventory
     // The table of device kinds: how one is opened, by its name or what stands before the colon in it.
     private static readonly Dictionary<string, (bool IsNumbered, Func<string, WorkerOptions, Device> Open)> Kinds = new()
     {
-        ["cpu"] = (false, OpenCpu),
+        [Cpu] = (false, OpenCpu),
         ["cuda"] = (true, OpenGpu),
         ["opencl"] = (true, OpenGpu),
         [GpuDevices.CpuName] = (false, OpenGpu),
     };
+
+    /// <summary>The name of the machine's processor.</summary>
+    public const string Cpu = "cpu";
 
     private readonly Dictionary<string, Device> _devices = [];
     private readonly List<string> _missing = [];
@@ -34,10 +37,10 @@ public sealed class DeviceInventory
             var kind = name.Split(':')[0];
             if (_devices.ContainsKey(name))
                 errors.Add(new InputError("--devices", name, "is named twice"));
-            else if (!Kinds.TryGetValue(kind, out var row) || name.Contains(':') != row.IsNumbered)
+            else if (!IsName(name))
                 errors.Add(new InputError("--devices", name, $"must be one of {Names}"));
             else
-                Add(name, kind, row.Open, options, errors);
+                Add(name, kind, Kinds[kind].Open, options, errors);
         }
 
         if (_devices.Count == 0 && errors.Count == 0)
@@ -69,7 +72,13 @@ public sealed class DeviceInventory
             : throw new StageFailureException(
                 FailureCode.UnknownDevice, $"there is no device {name} here, only {string.Join(", ", _devices.Keys)}", worker, stage);
 
-    private static string Names => string.Join(", ", Kinds.Select(kind => kind.Value.IsNumbered ? $"{kind.Key}:N" : kind.Key));
+    /// <summary>Whether devices have such names; there need not be that device.</summary>
+    public static bool IsName(string name) =>
+        name.Split(':') is var parts && Kinds.TryGetValue(parts[0], out var row)
+        && (row.IsNumbered ? parts.Length == 2 && parts[1].Length is > 0 and < 4 && parts[1].All(char.IsAsciiDigit) : parts.Length == 1);
+
+    /// <summary>The names there are, with N for a number.</summary>
+    public static string Names => string.Join(", ", Kinds.Select(kind => kind.Value.IsNumbered ? $"{kind.Key}:N" : kind.Key));
 
     // A machine without the driver of a kind goes on with its other devices; a number that a kind does not have is a mistake.
     private void Add(

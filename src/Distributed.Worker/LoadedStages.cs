@@ -175,10 +175,14 @@ public sealed class LoadedStages(WorkerOptions options, DeviceInventory devices,
             StageRequest.WireOf(request)!.Value);
         var next = identity.IsLast ? null : NodeAddress.Parse("next_address", request.NextAddress);
         var peer = next is null || options.Certificates is not { } own ? null : new NodePeer(own, request.NextWorker);
+        // Names are unique in a cluster: the worker of that name is this one.
+        Func<StageRunner>? nextHere = next is null || request.NextWorker is "" || request.NextWorker != request.Worker
+            ? null
+            : () => Find(request.Pipeline, request.Stage + 1);
         var kept = request.Clone();
         kept.Model = null;
         return new StageRunner(identity, stage, device.Name, next, LinkShape.Parse("next_link", request.NextLink),
-            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, peer, owned)
+            request.FailureTimeoutMs > 0 ? TimeSpan.FromMilliseconds(request.FailureTimeoutMs) : null, peer, nextHere, owned)
         {
             Request = kept,
             Lease = request.LeaseMs > 0 ? TimeSpan.FromMilliseconds(request.LeaseMs) : null,

@@ -38,7 +38,8 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly Thread _computing;
     private Task _sending = Task.CompletedTask;
-    private ForwardStream? _nextStream;
+    private readonly Func<StageRunner>? _nextHere;
+    private IStageHop? _nextStream;
     private PeerPulse? _nextPulse;
     private long _lastStep;
     private int _attached;
@@ -51,15 +52,17 @@ public sealed class StageRunner : IAsyncDisposable
     /// <param name="nextLink">What the connection to it is made to be; null to leave it as it is.</param>
     /// <param name="nextTimeout">How long that worker may be silent before it counts as lost; null not to ask it.</param>
     /// <param name="nextPeer">Who must answer there; null for plain text.</param>
+    /// <param name="nextHere">Finds the stage behind where that is on this worker too; null where it is not.</param>
     /// <param name="owned">What else ends with the runner, in this order: backend, model file, memory reservation.</param>
     public StageRunner(
         StageIdentity identity, Stage stage, string device, NodeAddress? next, LinkShape? nextLink, TimeSpan? nextTimeout,
-        NodePeer? nextPeer, IReadOnlyList<IDisposable> owned)
+        NodePeer? nextPeer, Func<StageRunner>? nextHere, IReadOnlyList<IDisposable> owned)
     {
         Identity = identity;
         _stage = stage;
         _next = next;
         (_nextLink, _nextTimeout, _nextPeer) = (nextLink, nextTimeout, nextPeer);
+        _nextHere = nextHere;
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
         _computing = new Thread(Compute) { Name = $"stage {identity.Stage}", IsBackground = true };
@@ -96,10 +99,12 @@ public sealed class StageRunner : IAsyncDisposable
             var onward = hello.Clone();
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
-            _nextStream = await ForwardStream.OpenAsync(
-                _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer);
+            _nextStream = _nextHere is null
+                ? await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer)
+                : await LocalHop.OpenAsync(_nextHere(), onward, cancellation);
             _ = ReportLossAsync(_nextStream);
-            if (_nextTimeout is { } timeout)
+            // Who is silent in this process does not answer for itself either.
+            if (_nextHere is null && _nextTimeout is { } timeout)
                 _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence), _nextPeer);
         }
         catch
@@ -123,17 +128,26 @@ public sealed class StageRunner : IAsyncDisposable
     /// <exception cref="StageFailureException">The frame is neither a step nor a release, of another epoch, or out of order.</exception>
     public ValueTask AcceptAsync(StageFrame frame, string sender, CancellationToken cancellation)
     {
+        if (frame.Step is { } step)
+            CheckSum(step.Checksum, FrameChecksum.Of(step, step.ReceivedHidden.Span), sender);
+        else if (frame.Release is { } release)
+            CheckSum(release.Checksum, FrameChecksum.Of(release), sender);
+        return AcceptCheckedAsync(frame, sender, cancellation);
+    }
+
+    /// <summary>The same for a frame whose bytes nothing can have damaged on its way.</summary>
+    /// <inheritdoc cref="AcceptAsync"/>
+    internal ValueTask AcceptCheckedAsync(StageFrame frame, string sender, CancellationToken cancellation)
+    {
         switch (frame.FrameCase)
         {
             case StageFrame.FrameOneofCase.Step:
-                CheckSum(frame.Step.Checksum, FrameChecksum.Of(frame.Step, frame.Step.ReceivedHidden.Span), sender);
                 Identity.CheckEpoch(frame.Step.Epoch, sender);
                 if (frame.Step.Step_ <= _lastStep)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
                 _lastStep = frame.Step.Step_;
                 return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
             case StageFrame.FrameOneofCase.Release:
-                CheckSum(frame.Release.Checksum, FrameChecksum.Of(frame.Release), sender);
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
                 if (frame.Release.Sequences.Count + frame.Release.Forks.Count is > MostReleased and var named)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent a release of {named} sequences, must be at most {MostReleased}");
@@ -278,7 +292,7 @@ public sealed class StageRunner : IAsyncDisposable
         await Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
     }
 
-    private async Task ReportLossAsync(ForwardStream next)
+    private async Task ReportLossAsync(IStageHop next)
     {
         if (await next.Closed is { } loss && !_stopping.IsCancellationRequested)
             await Watch.PublishAsync(new StageEvent { Failure = loss.Failure }, CancellationToken.None);

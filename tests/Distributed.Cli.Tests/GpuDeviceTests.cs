@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Text.RegularExpressions;
 using Distributed.Testing;
 
@@ -29,6 +31,97 @@ public sealed partial class GpuDeviceTests : IDisposable
         await worker.SignalAsync("TERM");
         var left = await worker.FinishAsync();
         Assert.Single(Regex.Matches(left.Error, "cuda:99 is left out: "));
+    }
+
+    [Fact]
+    public async Task Bench_times_the_device_in_this_process_beside_what_it_can_do()
+    {
+        const string Tiny = "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300:q4_0";
+        var result = await Cli.RunAsync(
+            "bench", "--synthetic", Tiny, "--device", "ilgpu-cpu", "-p", "8", "-n", "2", "-s", "2", "-r", "1", "--json");
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        Assert.Matches(@"\nilgpu-cpu: .* for stages\n", result.Error);
+        JsonElement[] rows = [.. JsonDocument.Parse(result.Out).RootElement.EnumerateArray()];
+        Assert.Equal(2, rows.Length);
+        Assert.All(rows, row =>
+        {
+            Assert.Equal(("ilgpu-cpu", "CPUAccelerator"), (row.GetProperty("device").GetString(), row.GetProperty("hardware").GetString()));
+            Assert.Equal((0, 0), (row.GetProperty("threads").GetInt32(), row.GetProperty("workers").GetInt32()));
+            Assert.True(row.GetProperty("limitGBps").GetDouble() > 0.1);
+            // No processor multiplies as many as its instructions could through ILGPU, and every one some.
+            Assert.InRange(row.GetProperty("limitGops").GetDouble(), 0.001, 500);
+            var memory = row.GetProperty("memory");
+            Assert.Equal(memory.GetProperty("forecast").GetInt64(), new[] { "weights", "kvCache", "scratch" }.Sum(part => memory.GetProperty(part).GetInt64()));
+        });
+    }
+
+    [Fact]
+    public async Task Workers_of_a_command_compute_on_the_device_that_is_named()
+    {
+        var answer = await Cli.RunAsync(
+            "run", "--device", "ilgpu-cpu", "--workers", "2", "--memory", "ilgpu-cpu=100MiB", "--temperature", "0", "Thank you!");
+
+        Assert.Equal((0, "You are welcome.\n"), (answer.ExitCode, answer.Out));
+        Assert.Matches(@"1 +worker-1 +ilgpu-cpu ", answer.Error);
+    }
+
+    [Fact]
+    public async Task Logits_are_computed_on_the_device_that_is_named()
+    {
+        var logits = new List<float[]>();
+        foreach (var device in new[] { "cpu", "ilgpu-cpu" })
+        {
+            var file = _folder.Path(device);
+            var result = await Cli.RunAsync("logits", "--ids", "1,2,3", "--context", "32", "--out", file, "--device", device);
+            Assert.Equal(0, result.ExitCode);
+            logits.Add(MemoryMarshal.Cast<byte, float>(await File.ReadAllBytesAsync(file)).ToArray());
+        }
+        Assert.NotEqual(logits[0], logits[1]);
+        Assert.InRange(logits[0].Zip(logits[1], (cpu, device) => Math.Abs(cpu - device)).Max(), 0, 0.5);
+    }
+
+    [Fact]
+    public async Task Lab_gpu_checks_times_and_splits_in_one_command()
+    {
+        var folder = _folder.Path("lab");
+        var result = await Cli.RunAsync(
+            "lab", "gpu", "--device", "ilgpu-cpu", "--out", folder, "--shape", "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300",
+            "--types", "q4_0", "--greedy", "2", "-p", "8", "-n", "1", "-r", "1", "-t", "1", "--json");
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        var document = JsonDocument.Parse(result.Out).RootElement;
+        Assert.Equal(
+            ["logits Q4_0 True", "bits Q4_0 True", "greedy Tales 5M True"],
+            document.GetProperty("checks").EnumerateArray().Select(check => $"{check.GetProperty("check")} {check.GetProperty("model")} {check.GetProperty("passed")}"));
+        Assert.Equal(4, (await File.ReadAllLinesAsync(Path.Combine(folder, "checks.csv"))).Length);
+        var rows = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "bench.json"))).RootElement;
+        Assert.Equal(
+            ["Q8_0 decode 1", "Q8_0 prefill 1", "Q8_0 decode 1", "Q8_0 decode 16", "Q4_0 prefill 1", "Q4_0 decode 1", "Q4_0 decode 16"],
+            rows.EnumerateArray().Select(row => $"{row.GetProperty("type")} {row.GetProperty("test")} {row.GetProperty("sequences")}"));
+        // No layer on the device, and the only one; the prompt and the answer of each.
+        var splits = (await File.ReadAllLinesAsync(Path.Combine(folder, "data.csv")))[1..];
+        Assert.Equal(["0,1,decode", "0,1,prefill", "1,0,decode", "1,0,prefill"], splits.Select(line => string.Join(',', line.Split(',')[..3])).Order());
+        var devices = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "setup.json"))).RootElement.GetProperty("devices");
+        Assert.Equal(["worker-0 ilgpu-cpu", "worker-0 cpu"], devices.EnumerateArray().Select(device => $"{device.GetProperty("worker")} {device.GetProperty("device")}"));
+        Assert.True(File.Exists(Path.Combine(folder, "split.png")));
+    }
+
+    [Theory]
+    [InlineData("--device: must name a device other than the processor", "lab", "gpu")]
+    [InlineData("--types is q9: must be of ", "lab", "gpu", "--device", "ilgpu-cpu", "--types", "q9")]
+    [InlineData("--device is cuda:99: must be one of cpu, ", "bench", "--device", "cuda:99")]
+    [InlineData("--device is opencl:99: must be one of cpu, ", "run", "--device", "opencl:99", "Hi")]
+    [InlineData("--device is cuda: must be one of cpu, cuda:N, opencl:N, ilgpu-cpu", "bench", "--device", "cuda")]
+    [InlineData("--threads is 2: cannot stand beside --device ilgpu-cpu, which has none", "bench", "--device", "ilgpu-cpu", "-t", "2")]
+    [InlineData("--startup: cannot stand beside --device", "bench", "--device", "ilgpu-cpu", "--startup")]
+    [InlineData("--memory is cpu=7MiB: must name ilgpu-cpu alone", "run", "--device", "ilgpu-cpu", "--memory", "cpu=7MiB", "Hi")]
+    public async Task Wrong_devices_are_refused(string error, params string[] args)
+    {
+        var result = await Cli.RunAsync(args);
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.StartsWith($"error: {error}", Assert.Single(result.Errors));
     }
 
     [Fact]

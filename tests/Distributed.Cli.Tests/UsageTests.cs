@@ -16,7 +16,7 @@ public class UsageTests
     [InlineData("--link is delay=1: " + LinkShape.Rule, "run", "--link", "delay=1")]
     [InlineData("--link is delay=1ms: needs --workers: without them nothing is sent", "bench", "--link", "delay=1ms")]
     [InlineData("--wire is q9: must be one of f32, f16, q8_0", "serve", "--wire", "q9")]
-    [InlineData("--device is cuda:0: is not in this version, only cpu is", "plan", "--device", "cuda:0")]
+    [InlineData("--device is gpu: must be one of cpu, cuda:N, opencl:N, ilgpu-cpu", "plan", "--device", "gpu")]
     [InlineData("--store-size is 5: " + ByteSize.Rule, "worker", "--store-size", "5")]
     [InlineData("--workers is 0: must be a whole number from 1 to 16", "run", "--workers", "0")]
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]

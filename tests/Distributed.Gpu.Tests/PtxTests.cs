@@ -12,7 +12,7 @@ namespace Distributed.Gpu.Tests;
 /// <summary>What kernels become on cards with CUDA, from the oldest with tensor cores to Hopper; no card is needed to see it.</summary>
 public sealed class PtxTests : IDisposable
 {
-    private readonly Context _context = Context.Create(builder => builder.WithPackedDot().WithFused());
+    private readonly Context _context = Context.Create(builder => builder.WithPackedDot().WithFused().WithTensorCore());
 
     public static TheoryData<int> Architectures => [70, 75, 80, 86, 89, 90];
 
@@ -20,7 +20,7 @@ public sealed class PtxTests : IDisposable
     public void Every_kernel_compiles_and_keeps_nothing_in_local_memory(int architecture)
     {
         using var backend = Backend(architecture);
-        var kernels = Kernels().ToList();
+        var kernels = Kernels().Where(kernel => kernel.GetCustomAttribute<KernelAttribute>()!.Since <= architecture).ToList();
         Assert.True(kernels.Count > 100);
         foreach (var kernel in kernels)
         {
@@ -43,8 +43,52 @@ public sealed class PtxTests : IDisposable
             var tokens = kernel.Name == "Four" ? 4 : 1;
             // Eight words a block for each input; weights, and two loads of each input.
             Assert.Equal(8 * tokens, Regex.Count(ptx, @"\bdp4a\.s32\.s32\b"));
-            Assert.Equal(tokens, Regex.Count(ptx, @"\bfma\.rn\.f32\b"));
+            Assert.Equal(2 * tokens, Regex.Count(ptx, @"\bfma\.rn\.f32\b"));
             Assert.InRange(Regex.Count(ptx, @"\bld\.(global\.)?v4\.b32\b"), 1 + (2 * tokens), 3 + (2 * tokens));
+        }
+    }
+
+    [Theory, MemberData(nameof(Architectures))]
+    public void Tiles_without_tensor_cores_unpack_a_block_once_for_sixteen_inputs(int architecture)
+    {
+        using var backend = Backend(architecture);
+        foreach (var kernel in KernelsOf(typeof(Int8TileKernels)))
+        {
+            var ptx = Compile(backend, kernel);
+            Assert.Equal(8 * Int8TileKernels.TileTokens, Regex.Count(ptx, @"\bdp4a\.s32\.s32\b"));
+            // A block of weights is in one or two of sixteen bytes, its factors in one more.
+            Assert.InRange(Regex.Count(ptx, @"\bld\.(global\.)?v4\.b32\b"), 3, 5);
+            Assert.Equal(2 * Int8TileKernels.TileTokens, Regex.Count(ptx, @"\bld\.shared\.v4\.b32\b"));
+        }
+    }
+
+    [Theory, MemberData(nameof(Architectures))]
+    public void Queries_of_a_tile_are_multiplied_four_at_once(int architecture)
+    {
+        using var backend = Backend(architecture);
+        foreach (var kernel in KernelsOf(typeof(TileAttentionKernels)))
+        {
+            var ptx = Compile(backend, kernel);
+            Assert.InRange(Regex.Count(ptx, @"\bld\.shared\.v4\.f32\b"), 2, 8);
+            Assert.Contains("fma.rn.f32", ptx);
+        }
+    }
+
+    [Theory, InlineData(80), InlineData(86), InlineData(89), InlineData(90)]
+    public void Tiles_on_tensor_cores_are_eight_instructions_a_step(int architecture)
+    {
+        using var backend = Backend(architecture);
+        foreach (var kernel in KernelsOf(typeof(Int8TensorKernels)))
+        {
+            var ptx = Compile(backend, kernel);
+            const string Four = @"\{%r\d+, %r\d+, %r\d+, %r\d+\}";
+            var products = Regex.Matches(
+                ptx, $@"mma\.sync\.aligned\.m16n8k32\.row\.col\.s32\.s8\.s8\.s32\s+({Four}), {Four}, \{{%r\d+, %r\d+\}}, ({Four});");
+            Assert.Equal(8, products.Count);
+            Assert.All(products, product => Assert.Equal(product.Groups[1].Value, product.Groups[2].Value));
+            Assert.DoesNotContain("shfl", ptx);
+            Assert.InRange(Regex.Count(ptx, @"\bld\.(global\.)?v4\.b32\b"), 3, 5);
+            Assert.Equal(4, Regex.Count(ptx, @"\bst\.shared\.v4\.b32\b"));
         }
     }
 
@@ -66,6 +110,13 @@ public sealed class PtxTests : IDisposable
             foreach (var format in types.Where(type => type.IsValueType && type.IsAssignableTo(constraint)))
                 yield return method.MakeGenericMethod(format);
         }
+    }
+
+    private static List<MethodInfo> KernelsOf(Type type)
+    {
+        var kernels = Kernels().Where(kernel => kernel.DeclaringType == type).ToList();
+        Assert.Equal(3, kernels.Count);
+        return kernels;
     }
 
     private static string Compile(PTXBackend backend, MethodInfo kernel)

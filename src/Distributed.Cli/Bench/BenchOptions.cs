@@ -1,12 +1,13 @@
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Core;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Bench;
 
 /// <summary>What to time, and how.</summary>
 /// <param name="Tests">The tests; at least one.</param>
-/// <param name="Threads">Numbers of threads; all tests run with each.</param>
+/// <param name="Threads">Numbers of threads; all tests run with each. A single 0 for a device that has none to choose.</param>
 /// <param name="Repeats">Timed runs of each test.</param>
 /// <param name="Batch">The most tokens in a step.</param>
 /// <param name="Workers">Worker processes; 0 for none.</param>
@@ -18,6 +19,9 @@ internal sealed record BenchOptions(
 {
     /// <summary>What stages may take in each worker, in bytes; null for its share of what is free.</summary>
     public long? WorkerMemory { get; init; }
+
+    /// <summary>The device that computes, in this process and in workers.</summary>
+    public string Device { get; init; } = DeviceInventory.Cpu;
 
     /// <summary>The most sequences side by side.</summary>
     public int Sequences => Tests.Max(test => test.Sequences);

@@ -1,4 +1,5 @@
 using Distributed.Core;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Bench;
 
@@ -26,14 +27,17 @@ internal sealed record BenchRow
     /// <summary>The most tokens in a step.</summary>
     public required int Batch { get; init; }
 
-    /// <summary>Threads, of each worker.</summary>
+    /// <summary>Threads, of each worker; 0 for a device that has none to choose.</summary>
     public required int Threads { get; init; }
 
     /// <summary>Worker processes; 0 for none.</summary>
     public required int Workers { get; init; }
 
-    /// <summary>The kind of device.</summary>
+    /// <summary>The device.</summary>
     public required string Device { get; init; }
+
+    /// <summary>The processor's or card's own name.</summary>
+    public required string Hardware { get; init; }
 
     /// <summary>The format of the KV cache.</summary>
     public required string KvType { get; init; }
@@ -62,7 +66,7 @@ internal sealed record BenchRow
     /// <summary>Such bytes per second.</summary>
     public required double BandwidthGBps { get; init; }
 
-    /// <summary>Bytes per second of a plain read, measured between the runs.</summary>
+    /// <summary>Bytes per second of a plain read, on a card of a copy, measured between the runs.</summary>
     public required double LimitGBps { get; init; }
 
     /// <summary>Operations for a token, as counted from the model's shape.</summary>
@@ -107,7 +111,8 @@ internal sealed record BenchRow
             Batch = setup.Batch,
             Threads = setup.Threads,
             Workers = setup.Workers,
-            Device = "cpu",
+            Device = setup.Device.Name,
+            Hardware = setup.Device.Hardware,
             KvType = setup.KvType.ToName(),
             Repeats = rates.Length,
             TokensPerSecond = rate,
@@ -135,7 +140,8 @@ internal sealed record BenchRow
 /// <param name="Threads">Threads, of each worker.</param>
 /// <param name="Workers">Worker processes; 0 for none.</param>
 /// <param name="KvType">The format of the KV cache.</param>
-internal sealed record BenchSetup(string Model, string Type, int Batch, int Threads, int Workers, KvType KvType);
+/// <param name="Device">What computes.</param>
+internal sealed record BenchSetup(string Model, string Type, int Batch, int Threads, int Workers, KvType KvType, Device Device);
 
 /// <summary>Memory in bytes.</summary>
 /// <param name="Weights">Weights, the LM head included.</param>
@@ -147,6 +153,11 @@ internal sealed record BenchSetup(string Model, string Type, int Batch, int Thre
 /// </param>
 internal sealed record BenchMemory(long Weights, long KvCache, long Scratch, long Forecast, long PeakResident)
 {
+    /// <summary>
+    /// What a card's driver said was free before loading, less what it says is now; null where no driver says, or workers have loaded.
+    /// </summary>
+    public long? DeviceTaken { get; init; }
+
     /// <summary>The same for each worker that has layers, in the pipeline's order; empty without workers.</summary>
     public IReadOnlyList<WorkerAccount> Workers { get; init; } = [];
 }

@@ -1,5 +1,4 @@
 using Distributed.Core;
-using Distributed.Cpu;
 using Distributed.Engine;
 using Distributed.Engine.KvCache;
 
@@ -8,7 +7,7 @@ namespace Distributed.Cli.Bench;
 /// <summary>All layers in this process, without any worker.</summary>
 internal sealed class InProcessTarget : BenchTarget
 {
-    private readonly CpuBackend _backend;
+    private readonly Backend _backend;
     private readonly Stage _stage;
     private readonly float[] _logits;
     private readonly int[] _outputs;
@@ -16,13 +15,13 @@ internal sealed class InProcessTarget : BenchTarget
 
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="spec">All its layers.</param>
-    /// <param name="threads">Threads that compute.</param>
+    /// <param name="backend">What computes; it goes with this object.</param>
     /// <param name="sequences">The most sequences in a step.</param>
     /// <param name="cancellation">Ends loading.</param>
-    public InProcessTarget(ModelFile model, StageSpec spec, int threads, int sequences, CancellationToken cancellation)
+    public InProcessTarget(ModelFile model, StageSpec spec, Backend backend, int sequences, CancellationToken cancellation)
     {
         Forecast = StageMemoryForecast.Forecast(model, spec).Total;
-        _backend = new CpuBackend(threads);
+        _backend = backend;
         try
         {
             _stage = Stage.Load(model, _backend, spec, null, cancellation);

@@ -42,13 +42,16 @@ internal sealed class PipelineTarget : BenchTarget
     /// <param name="model">The model; a file, which the workers open too.</param>
     /// <param name="config">Context, KV type, batch and sequences; the workers are not in it.</param>
     /// <param name="workers">How many.</param>
-    /// <param name="threads">Threads of each.</param>
+    /// <param name="threads">Threads of each; 0 for a device that has none to choose.</param>
+    /// <param name="device">The device that each computes on.</param>
     /// <param name="memory">What each may take, in bytes.</param>
     /// <param name="cancellation">Gives up.</param>
     public static async Task<PipelineTarget> StartAsync(
-        ModelFile model, ClusterConfig config, int workers, int threads, long memory, CancellationToken cancellation)
+        ModelFile model, ClusterConfig config, int workers, int threads, string device, long memory, CancellationToken cancellation)
     {
-        var local = await LocalWorkers.StartAsync(workers, threads, memory, null, cancellation);
+        var local = await LocalWorkers.StartAsync(
+            [.. Enumerable.Repeat(threads == 0 ? (int?)null : threads, workers)], new Dictionary<string, long> { [device] = memory }, null, null,
+            cancellation);
         try
         {
             config = config with

@@ -3,6 +3,7 @@ using Distributed.Cli.Bench;
 using Distributed.Cli.Output;
 using Distributed.Core;
 using Distributed.Core.Synthetic;
+using Distributed.Worker;
 using Spectre.Console;
 
 namespace Distributed.Cli.Commands;
@@ -29,11 +30,14 @@ internal sealed class BenchCommand : Command
             return ExitCode.Done;
         }
 
-        using var model = Open(flags, options, cancellation);
-        if (options is null)
+        var device = options is null ? null : LocalDevice.Open(options.Device, Math.Max(options.Threads[0], 1));
+        using var model = Open(flags, options, device, cancellation);
+        if (options is null || device is null)
             return ExitCode.Done;
         var machine = Machine.This;
         _terminal.Error.WriteLine($"{machine.Cpu}, {machine.Cores} cores, {machine.Instructions}, {machine.Runtime}");
+        if (device.Name != DeviceInventory.Cpu)
+            _terminal.Error.WriteLine($"{device.Name}: {device.Hardware}, {Units.Bytes(device.MemoryLimit)} for stages");
         if (flags.GetValue(BenchFlags.Startup))
         {
             var rows = await new StartupRun(model, options, cancellation).RunAsync();
@@ -41,7 +45,7 @@ internal sealed class BenchCommand : Command
         }
         else
         {
-            var rows = await RunAsync(model, options, cancellation);
+            var rows = await RunAsync(model, options, device, cancellation);
             Print(
                 flags, rows,
                 [BenchTable.Of(rows), .. rows.Any(row => row.Hops.Count > 0) ? [BenchTable.OfHops(rows)] : (Spectre.Console.Table[])[],
@@ -60,18 +64,18 @@ internal sealed class BenchCommand : Command
                 _terminal.OutConsole.Write(table);
     }
 
-    private Task<IReadOnlyList<BenchRow>> RunAsync(BenchModel model, BenchOptions options, CancellationToken cancellation) =>
+    private Task<IReadOnlyList<BenchRow>> RunAsync(BenchModel model, BenchOptions options, Device device, CancellationToken cancellation) =>
         _terminal.ShowsProgress
             ? _terminal.ErrorConsole.Status().StartAsync(
-                "starting", status => new BenchRun(model, options, text => status.Status(Markup.Escape(text)), cancellation).RunAsync())
-            : new BenchRun(model, options, _ => { }, cancellation).RunAsync();
+                "starting", status => new BenchRun(model, options, device, text => status.Status(Markup.Escape(text)), cancellation).RunAsync())
+            : new BenchRun(model, options, device, _ => { }, cancellation).RunAsync();
 
-    private BenchModel Open(ParseResult flags, BenchOptions? options, CancellationToken cancellation)
+    private BenchModel Open(ParseResult flags, BenchOptions? options, Device? device, CancellationToken cancellation)
     {
         if (flags.GetValue(BenchFlags.Synthetic) is { } text)
         {
             var plan = SyntheticPlan.Parse(text, BenchFlags.Synthetic.Name);
-            if (BenchRoom.Error(plan.Config, plan.Bytes, options) is { } error)
+            if (BenchRoom.Error(plan.Config, plan.Bytes, options, device) is { } error)
                 throw plan.Error(error);
             return BenchModel.Make(
                 _terminal, plan, (ulong)(flags.GetValue(BenchFlags.Seed) ?? 1), flags.GetValue(BenchFlags.Save),
@@ -82,7 +86,7 @@ internal sealed class BenchCommand : Command
         var model = BenchModel.Open(path);
         try
         {
-            return BenchRoom.Error(model.Model.Config, model.Model.Bytes, options) is { } rule
+            return BenchRoom.Error(model.Model.Config, model.Model.Bytes, options, device) is { } rule
                 ? throw new InvalidInputException(CommonOptions.Model.Name, path, rule)
                 : model;
         }

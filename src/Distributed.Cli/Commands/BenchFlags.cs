@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Distributed.Cli.Bench;
 using Distributed.Core;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Commands;
 
@@ -62,6 +63,7 @@ internal static class BenchFlags
         Synthetic.NotBeside(CommonOptions.Model);
         foreach (var option in (Option[])[Prefill, Decode, Depth, Sequences, Batch, Workers])
             option.NotBeside(Startup, ", which times one token of one sequence in a process");
+        Startup.NotBeside(CommonOptions.Device, ", whose kernels are compiled when they are first used");
         StartupProbe.Hidden = true;
         Save.Needs(Synthetic);
         Seed.Needs(Synthetic);
@@ -90,25 +92,30 @@ internal static class BenchFlags
         }
 
         ClusterFlags.CheckWorkers(flags, flags.GetValue(Workers) ?? 0);
+        var device = LocalDevice.NameIn(flags);
+        var isCpu = device == DeviceInventory.Cpu;
+        if (!isCpu && flags.GetResult(Threads) is { } threads)
+            throw new InvalidInputException(
+                Threads.Name, threads.Tokens[0].Value, $"cannot stand beside {CommonOptions.Device.Name} {device}, which has none");
         var tests = BenchTest.All(
             flags.Values(Prefill, DefaultPrefill), flags.Values(Decode, DefaultDecode), flags.Values(Depth, 0), flags.Values(Sequences, 1));
         return tests.Count == 0
             ? throw new InvalidInputException(Prefill.Name, "0", $"leaves nothing to time beside {Decode.Name} 0")
             : new BenchOptions(
                 tests,
-                flags.Values(Threads, Environment.ProcessorCount),
+                isCpu ? flags.Values(Threads, Environment.ProcessorCount) : [0],
                 flags.GetValue(Repeat) ?? DefaultRepeats,
                 flags.GetValue(Batch) ?? DefaultBatch,
                 flags.GetValue(Workers) ?? 0,
                 flags.GetValue(CommonOptions.KvType) ?? CommonOptions.Defaults.KvType,
                 flags.GetValue(CommonOptions.Wire) ?? CommonOptions.Defaults.Wire,
                 flags.GetValue(CommonOptions.Link))
-            { WorkerMemory = flags.GetValue(CommonOptions.Memory) };
+            { WorkerMemory = CommonOptions.MemoryIn(flags), Device = device };
     }
 
     private static void CheckNothingIsTimed(ParseResult flags)
     {
-        Option[] timed = [Depth, Threads, Sequences, Batch, Repeat, Workers, CommonOptions.Memory, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link];
+        Option[] timed = [Depth, Threads, Sequences, Batch, Repeat, Workers, CommonOptions.Memory, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Device];
         var errors = timed.Select(option => flags.GetResult(option)).OfType<OptionResult>()
             .Select(given => new InputError(
                 given.Option.Name, given.Tokens[0].Value,

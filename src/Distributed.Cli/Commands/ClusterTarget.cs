@@ -11,8 +11,6 @@ namespace Distributed.Cli.Commands;
 /// <summary>The workers a command uses: those of a cluster file, or processes of its own, which end with it.</summary>
 internal sealed class ClusterTarget : IAsyncDisposable
 {
-    private static readonly Lazy<long> FreeMemory = new(HostMachine.UsableMemory);
-
     private readonly LocalWorkers? _local;
 
     private ClusterTarget(ClusterConfig config, LocalWorkers? local) => (Config, _local) = (config, local);
@@ -42,14 +40,17 @@ internal sealed class ClusterTarget : IAsyncDisposable
     /// <param name="flags">The flags of <see cref="ClusterFlags"/>.</param>
     /// <param name="config">What <see cref="Configure"/> made of them.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="InvalidInputException">This machine does not have the device asked for.</exception>
     /// <exception cref="IOException">A worker does not start.</exception>
     public static async Task<ClusterTarget> OpenAsync(ParseResult flags, ClusterConfig config, CancellationToken cancellation)
     {
         if (flags.GetValue(CommonOptions.Cluster) is not null)
             return new ClusterTarget(config, null);
+        var device = LocalDevice.Open(flags);
         var threads = Enumerable.Repeat(flags.GetValue(CommonOptions.Threads), config.Workers.Count);
         var local = await LocalWorkers.StartAsync(
-            [.. threads], LocalMemory(flags, config.Workers.Count), null, CommonOptions.LogLevelOfWorkers(flags), cancellation);
+            [.. threads], new Dictionary<string, long> { [device.Name] = LocalMemory(flags, device, config.Workers.Count) }, null,
+            CommonOptions.LogLevelOfWorkers(flags), cancellation);
         var workers = local.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address });
         // They are reached by their sockets, or over loopback where those cannot be: nobody else is in between.
         return new ClusterTarget(config with { Workers = [.. workers], Tls = null }, local);
@@ -63,10 +64,12 @@ internal sealed class ClusterTarget : IAsyncDisposable
     public static async Task<Placement> PlanLocalAsync(
         ParseResult flags, ClusterConfig config, ModelFile model, CancellationToken cancellation)
     {
+        var device = LocalDevice.Open(flags);
         var options = new WorkerOptions
         {
+            Devices = [device.Name],
             Threads = flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount,
-            Memory = new Dictionary<string, long> { ["cpu"] = LocalMemory(flags, config.Workers.Count) },
+            Memory = new Dictionary<string, long> { [device.Name] = LocalMemory(flags, device, config.Workers.Count) },
         };
         var (worker, request, link) = await WorkerHost.MeasureHereAsync(options, ModelUnits.Of(model).Types, config.KvType, config.Link, cancellation);
         var links = new LinkTable();
@@ -98,8 +101,8 @@ internal sealed class ClusterTarget : IAsyncDisposable
         })],
     };
 
-    private static long LocalMemory(ParseResult flags, int workers) =>
-        flags.GetValue(CommonOptions.Memory) ?? FreeMemory.Value / workers;
+    private static long LocalMemory(ParseResult flags, Device device, int workers) =>
+        CommonOptions.MemoryIn(flags) ?? device.MemoryLimit / workers;
 
     private static IEnumerable<KeyValuePair<string, string>> Overrides(ParseResult flags)
     {

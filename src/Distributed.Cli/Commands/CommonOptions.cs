@@ -3,6 +3,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
 using Distributed.Core;
+using Distributed.Worker;
 using Microsoft.Extensions.Logging;
 
 namespace Distributed.Cli.Commands;
@@ -10,6 +11,17 @@ namespace Distributed.Cli.Commands;
 /// <summary>The flags that several verbs share. Each stands here once; a verb adds those it knows.</summary>
 internal static class CommonOptions
 {
+    static CommonOptions() => MemoryOfDevice.Validators.Add(given =>
+    {
+        // What is wrong with the values is told already, by name.
+        if (given.Implicit || given.Tokens.Count == 0 || Flag.ReadMemory(given.Tokens[0].Value, out var memory) is not null || memory.Count != 1)
+            return;
+        var device = given.GetResult(Device) is { Tokens: [{ Value: var name }] } && DeviceInventory.IsName(name) ? name : DeviceInventory.Cpu;
+        if (!memory.ContainsKey(device))
+            given.AddError(new InputError(
+                Memory.Name, given.Tokens[0].Value, $"must name {device} alone, with more than 0 bytes, like {device}=400MiB").ToString());
+    });
+
     /// <summary>A cluster without any keys: what holds where neither a file nor a flag says otherwise.</summary>
     public static readonly ClusterConfig Defaults = new() { Model = "" };
 
@@ -60,15 +72,27 @@ internal static class CommonOptions
     public static Option<int?> Threads { get; } =
         WithoutCluster(Flag.Whole("--threads", "Threads that compute, in each worker started here", 1, MaxThreads, "-t"));
 
-    /// <summary>What stages may take in each worker started here, in bytes; null for an equal share of what is free.</summary>
-    public static Option<long?> Memory { get; } = WithoutCluster(Flag.Create(
-        "--memory", "cpu=SIZE", "What stages may take in each worker started here, e.g. cpu=400MiB (default its share of what is free)",
-        (string text, out long? value) =>
+    /// <summary>The device to compute on; null for the processor. One of this machine's, or not: <see cref="LocalDevice"/> tells.</summary>
+    public static Option<string?> Device { get; } = WithoutCluster(Flag.Create(
+        "--device", "DEVICE", $"The device to compute on, here or in each worker started here: {DeviceInventory.Names} (default {DeviceInventory.Cpu})",
+        (string text, out string? name) =>
+        {
+            name = text;
+            return DeviceInventory.IsName(text) ? null : $"must be one of {DeviceInventory.Names}";
+        }));
+
+    /// <summary>What stages may take in each worker started here; null for an equal share of what is free. It names their device.</summary>
+    private static readonly Option<KeyValuePair<string, long>?> MemoryOfDevice = WithoutCluster(Flag.Create(
+        "--memory", "DEVICE=SIZE", "What stages may take in each worker started here, e.g. cpu=400MiB (default its share of what is free)",
+        (string text, out KeyValuePair<string, long>? value) =>
         {
             var rule = Flag.ReadMemory(text, out var memory);
-            value = memory.TryGetValue("cpu", out var bytes) ? bytes : null;
-            return rule ?? (memory.Count == 1 && value > 0 ? null : "must name cpu alone, with more than 0 bytes, like cpu=400MiB");
+            value = memory.Count == 1 ? memory.Single() : null;
+            return rule ?? (value is { Value: > 0 } ? null : "must name one device, with more than 0 bytes, like cpu=400MiB");
         }));
+
+    /// <inheritdoc cref="MemoryOfDevice"/>
+    public static Option Memory => MemoryOfDevice;
 
     /// <summary>Worker processes to start; null for the default.</summary>
     public static Option<int?> Workers { get; } = LocalWorkers(1, $"default {DefaultLocalWorkers}");
@@ -76,10 +100,6 @@ internal static class CommonOptions
     /// <summary>The format of hidden states between workers; null for the default.</summary>
     public static Option<WireType?> Wire { get; } =
         Flag.Word("--wire", "TYPE", $"The format of hidden states between workers: f32, f16 or q8_0 (default {Defaults.Wire.ToName()}; f32 is exact)", WireTypes.ByName);
-
-    /// <summary>The kind of device that workers started here compute on. cpu is the only one.</summary>
-    public static Option<string?> Device { get; } =
-        WithoutCluster(Limited("--device", "DEVICE", "The device to compute on: cpu", "cpu"));
 
     /// <summary>What the links between nodes are made to be; null to leave them as they are.</summary>
     public static Option<LinkShape?> Link { get; } = Flag.Create(
@@ -126,13 +146,8 @@ internal static class CommonOptions
     public static Option<int?> LocalWorkers(int from, string note) =>
         WithoutCluster(Flag.Whole("--workers", $"Worker processes to start for this command ({note})", from, MaxLocalWorkers));
 
-    /// <summary>A flag whose other values this version lacks: the one it has may be spelled out, the rest is refused by name.</summary>
-    public static Option<string?> Limited(string name, string valueName, string description, string value) =>
-        Flag.Create(name, valueName, description, (string text, out string? result) =>
-        {
-            result = text;
-            return text == value ? null : $"is not in this version, only {value} is";
-        });
+    /// <summary>What <see cref="Memory"/> says, in bytes; null where it is absent.</summary>
+    public static long? MemoryIn(ParseResult flags) => flags.GetValue(MemoryOfDevice)?.Value;
 
     private static Option<T> WithoutCluster<T>(Option<T> option)
     {

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Distributed.Cli.Output;
 using Distributed.Cluster.Config;
 using Distributed.Core;
-using Distributed.Cpu;
 using Distributed.Engine;
 using Distributed.Engine.KvCache;
 using Distributed.Worker;
@@ -12,27 +11,27 @@ namespace Distributed.Cli.Commands;
 /// <summary>All layers in this process, without any worker: what every split must equal, bit for bit.</summary>
 internal sealed class InProcessLogits : LogitsSource
 {
-    private readonly CpuBackend _backend;
+    private readonly Backend _backend;
     private readonly Stage _stage;
     private readonly byte[] _logits;
 
-    private InProcessLogits(CpuBackend backend, Stage stage, byte[] logits) => (_backend, _stage, _logits) = (backend, stage, logits);
+    private InProcessLogits(Backend backend, Stage stage, byte[] logits) => (_backend, _stage, _logits) = (backend, stage, logits);
 
     /// <summary>Loads a model where there is room for it.</summary>
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="config">Context, KV type and batch.</param>
-    /// <param name="threads">Threads that compute.</param>
+    /// <param name="device">What computes.</param>
     /// <param name="cancellation">Ends loading.</param>
     /// <exception cref="InvalidInputException">More is needed than is free.</exception>
-    public static InProcessLogits Load(ModelFile model, ClusterConfig config, int threads, CancellationToken cancellation)
+    public static InProcessLogits Load(ModelFile model, ClusterConfig config, Device device, CancellationToken cancellation)
     {
         var context = config.ContextFor(model.Config);
         var spec = new StageSpec(
             0, model.Config.NumLayers, HasEmbedding: true, HasHead: true, config.MaxBatchTokens, config.KvType,
             StageSpec.BlocksFor(context), context);
         var logitsBytes = checked(config.MaxBatchTokens * model.Config.VocabSize * sizeof(float));
-        Check(model, StageMemoryForecast.Forecast(model, spec), logitsBytes);
-        var backend = new CpuBackend(threads);
+        Check(model, StageMemoryForecast.Forecast(model, spec), logitsBytes, device);
+        var backend = device.CreateBackend();
         Stage? stage = null;
         try
         {
@@ -47,16 +46,17 @@ internal sealed class InProcessLogits : LogitsSource
         }
     }
 
-    private static void Check(ModelFile model, StageMemory forecast, long logits)
+    private static void Check(ModelFile model, StageMemory forecast, long logits, Device device)
     {
-        var (needed, free) = (forecast.Total + logits, HostMachine.UsableMemory());
+        var (needed, free) = (forecast.Total + logits, device.MemoryLimit);
         if (needed > free)
         {
+            var where = device.Name == DeviceInventory.Cpu ? "memory" : $"the memory of {device.Name}";
             throw new InvalidInputException(
                 "model", model.Path,
                 $"needs {Units.Bytes(needed)} in this process (weights {Units.Bytes(forecast.Weights + forecast.LmHead)}, KV cache "
                 + $"{Units.Bytes(forecast.KvCache)}, scratch {Units.Bytes(forecast.Activations + forecast.Scratch)}, logits {Units.Bytes(logits)}), "
-                + $"but {Units.Bytes(free)} of memory are free for it; a shorter --context takes less");
+                + $"but {Units.Bytes(free)} of {where} are free for it; a shorter --context takes less");
         }
     }
 

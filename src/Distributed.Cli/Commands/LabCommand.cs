@@ -9,6 +9,7 @@ internal sealed class LabCommand : Command
     public LabCommand(Terminal terminal)
         : base("lab", "Run an experiment that leaves its data and plots in a folder")
     {
+        Add(new LabGpuCommand(terminal));
         Add(new LabLinksCommand(terminal));
         Add(new LabPlanCommand(terminal));
         Add(new LabSplitCommand(terminal));

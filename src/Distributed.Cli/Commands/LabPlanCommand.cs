@@ -96,6 +96,7 @@ internal sealed class LabPlanCommand : Command
     private List<SyntheticPlan> ReadPlans(PlanLabSetup setup)
     {
         var options = setup.ToBench();
+        var device = LocalDevice.Open(options.Device, options.Threads[0]);
         var (plans, errors) = (new List<SyntheticPlan>(), new List<InputError>());
         foreach (var text in setup.Models)
         {
@@ -110,7 +111,7 @@ internal sealed class LabPlanCommand : Command
                         $"must fit the context of {plan.Config.ContextLength} tokens of {text} together with {_answer.Name} {setup.Decode}"));
                 }
 
-                if (BenchRoom.Error(plan.Config, plan.Bytes, options) is { } rule)
+                if (BenchRoom.Error(plan.Config, plan.Bytes, options, device) is { } rule)
                     throw plan.Error(rule);
             }
             catch (InvalidInputException error)

@@ -74,7 +74,7 @@ internal sealed class LabSplitCommand : Command
 
     private BenchModel Make(SyntheticPlan plan, ParseResult flags, CancellationToken cancellation)
     {
-        if (BenchRoom.Error(plan.Config, plan.Bytes, options: null) is { } error)
+        if (BenchRoom.Error(plan.Config, plan.Bytes, options: null, device: null) is { } error)
             throw plan.Error(error);
         return BenchModel.Make(_terminal, plan, (ulong)LabSplitFlags.ReadSeed(flags), save: null, asFile: true, cancellation);
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Distributed.Cli.Lab;
 using Distributed.Cluster.Config;
 using Distributed.Core;
+using Distributed.Worker;
 
 namespace Distributed.Cli.Commands;
 
@@ -60,7 +61,7 @@ internal static class LabSplitFlags
     {
         foreach (var option in (Option[])
             [
-                CommonOptions.Model, BenchFlags.Synthetic, CommonOptions.Cluster, A, B, Threads, Prefill, Decode, Batch, Step, Repeat, Seed,
+                CommonOptions.Model, BenchFlags.Synthetic, CommonOptions.Cluster, CommonOptions.Device, A, B, Threads, Prefill, Decode, Batch, Step, Repeat, Seed,
                 Out, CommonOptions.KvType, CommonOptions.Wire, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel,
                 CommonOptions.TlsFolder, CommonOptions.Insecure,
             ])
@@ -116,6 +117,14 @@ internal static class LabSplitFlags
     {
         if (cluster is null)
         {
+            if (LocalDevice.NameIn(flags) != DeviceInventory.Cpu)
+            {
+                if (flags.GetResult(Threads) is { Tokens: [{ Value: var text }] } && text.Contains(','))
+                    errors.Add(new InputError(Threads.Name, text, $"must be one number beside {CommonOptions.Device.Name}: one worker has both devices"));
+                var all = flags.Values(Threads, Environment.ProcessorCount)[0];
+                return new SplitTargetFlags(null, null, null, all, all, LocalDevice.Open(LocalDevice.NameIn(flags), all));
+            }
+
             var threads = flags.Values(Threads, Math.Max(1, Environment.ProcessorCount / 2));
             return new SplitTargetFlags(null, null, null, threads[0], threads[^1]);
         }

@@ -50,7 +50,7 @@ internal sealed class LogitsCommand : Command
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var source = await LogitsSource.StartAsync(
-            _terminal, model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
+            _terminal, model, config, target, flags, cancellation);
         var batch = flags.GetValue(_step) ? 1 : config.MaxBatchTokens;
         for (var start = 0; start < ids.Length; start += batch)
         {

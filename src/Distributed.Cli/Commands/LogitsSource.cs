@@ -1,3 +1,4 @@
+using System.CommandLine;
 using Distributed.Cli.Output;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
@@ -13,13 +14,13 @@ internal abstract class LogitsSource : IAsyncDisposable
     /// <param name="model">The model; it must stay open.</param>
     /// <param name="config">Context, KV type and batch.</param>
     /// <param name="target">The workers that compute; null for this process.</param>
-    /// <param name="threads">Threads that compute in this process; null for all.</param>
+    /// <param name="flags">The device and the threads that compute in this process.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="InvalidInputException">It does not fit.</exception>
     public static async Task<LogitsSource> StartAsync(
-        Terminal terminal, ModelFile model, ClusterConfig config, ClusterTarget? target, int? threads, CancellationToken cancellation) =>
+        Terminal terminal, ModelFile model, ClusterConfig config, ClusterTarget? target, ParseResult flags, CancellationToken cancellation) =>
         target is null
-            ? InProcessLogits.Load(model, config, threads ?? Environment.ProcessorCount, cancellation)
+            ? InProcessLogits.Load(model, config, LocalDevice.Open(flags), cancellation)
             : await LoadingBars.ShowAsync(terminal, progress => PipelineLogits.StartAsync(model, target.Config, progress, cancellation));
 
     /// <summary>Computes some tokens, and the logits behind each of them.</summary>

@@ -48,7 +48,7 @@ internal sealed class PerplexityCommand : Command
         var inProcess = workers == 0 && flags.GetValue(CommonOptions.Cluster) is null;
         await using var target = inProcess ? null : await ClusterTarget.OpenAsync(flags, config, cancellation);
         await using var source = await LogitsSource.StartAsync(
-            _terminal, model, config, target, flags.GetValue(CommonOptions.Threads), cancellation);
+            _terminal, model, config, target, flags, cancellation);
         var scorer = new ChunkScorer(source, config.MaxBatchTokens, flags.GetValue(CommonOptions.Threads) ?? Environment.ProcessorCount);
 
         var clock = Stopwatch.StartNew();

@@ -36,5 +36,5 @@ internal sealed record SplitDevice(LabDevice Record)
 {
     /// <summary>E.g. <c>worker-0/cpu, 2 threads</c>.</summary>
     public override string ToString() =>
-        $"{Record.Worker}/{Record.Device}, {Record.Threads} {(Record.Threads == 1 ? "thread" : "threads")}";
+        $"{Record.Worker}/{Record.Device}{(Record.Threads == 0 ? "" : $", {Record.Threads} {(Record.Threads == 1 ? "thread" : "threads")}")}";
 }

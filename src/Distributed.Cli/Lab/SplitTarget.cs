@@ -20,7 +20,11 @@ internal sealed record ChosenDevice(string Flag, string Text, WorkerConfig Worke
 /// <param name="B">The second one; null without a cluster file.</param>
 /// <param name="ThreadsA">Threads of the first worker started here.</param>
 /// <param name="ThreadsB">Threads of the second one.</param>
-internal sealed record SplitTargetFlags(ClusterConfig? Cluster, ChosenDevice? A, ChosenDevice? B, int ThreadsA, int ThreadsB);
+/// <param name="Card">
+/// The device that takes the first layers, beside the processor of the one worker started here; null for two workers with their processor.
+/// </param>
+internal sealed record SplitTargetFlags(
+    ClusterConfig? Cluster, ChosenDevice? A, ChosenDevice? B, int ThreadsA, int ThreadsB, Device? Card = null);
 
 /// <summary>The two devices of a split experiment, on workers that run.</summary>
 internal sealed class SplitTarget : IAsyncDisposable
@@ -59,11 +63,14 @@ internal sealed class SplitTarget : IAsyncDisposable
         SplitTargetFlags flags, ModelFile model, SplitOptions options, bool isMade, CancellationToken cancellation)
     {
         var local = flags.Cluster is null
-            ? await LocalWorkers.StartAsync([flags.ThreadsA, flags.ThreadsB], HostMachine.UsableMemory() / 2, null, null, cancellation)
+            ? await LocalWorkers.StartAsync(
+                flags.Card is null ? [flags.ThreadsA, flags.ThreadsB] : [flags.ThreadsA], Memory(flags.Card), null, null, cancellation)
             : null;
         try
         {
-            var chosen = local is null ? [flags.A!, flags.B!] : local.Workers.Select(Chosen).ToArray();
+            var chosen = local is null ? [flags.A!, flags.B!]
+                : flags.Card is null ? local.Workers.Select(worker => Chosen(worker, DeviceInventory.Cpu)).ToArray()
+                : [Chosen(local.Workers[0], flags.Card.Name), Chosen(local.Workers[0], DeviceInventory.Cpu)];
             var config = (flags.Cluster ?? new ClusterConfig { Model = model.Path }) with
             {
                 Model = model.Path,
@@ -97,8 +104,12 @@ internal sealed class SplitTarget : IAsyncDisposable
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _local?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private static ChosenDevice Chosen(LocalWorker worker) =>
-        new("--threads", worker.Name, new WorkerConfig { Name = worker.Name, Address = worker.Address }, "cpu");
+    private static Dictionary<string, long> Memory(Device? card) => card is null
+        ? new() { [DeviceInventory.Cpu] = HostMachine.UsableMemory() / 2 }
+        : new() { [card.Name] = card.MemoryLimit, [DeviceInventory.Cpu] = HostMachine.UsableMemory() };
+
+    private static ChosenDevice Chosen(LocalWorker worker, string device) =>
+        new("--threads", worker.Name, new WorkerConfig { Name = worker.Name, Address = worker.Address }, device);
 
     private static LabDevice Record(string role, ChosenDevice chosen, IReadOnlyDictionary<string, WorkerDescription> workers)
     {

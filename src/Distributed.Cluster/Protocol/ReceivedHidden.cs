@@ -17,6 +17,17 @@ public sealed partial class Step
             ArrayPool<byte>.Shared.Return(buffer);
     }
 
+    /// <summary>The step as it would arrive: the same in all, its hidden states in a buffer of their own until <see cref="ReturnHidden"/>.</summary>
+    public Step Copy()
+    {
+        var copy = new Step { Epoch = Epoch, Step_ = Step_, SentNs = SentNs, WantMoments = WantMoments, WantLayerMoments = WantLayerMoments };
+        copy.Slices.Add(Slices);
+        copy.Tokens.Add(Tokens);
+        copy.Timings.Add(Timings);
+        copy.TakeHidden(new ReadOnlySequence<byte>(Hidden.Memory));
+        return copy;
+    }
+
     internal void TakeHidden(in ReadOnlySequence<byte> hidden)
     {
         _pooledBytes = checked((int)hidden.Length);

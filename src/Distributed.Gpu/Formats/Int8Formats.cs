@@ -13,7 +13,32 @@ public readonly record struct Words4(int X, int Y, int Z, int W);
 /// 32 weights as signed bytes, four in a word, and what their product with bytes x becomes:
 /// Scale × (Σ weight × x + Shift × Σ x) + Offset × Σ x.
 /// </summary>
-public readonly record struct Int8Block(Words4 First, Words4 Second, float Scale, int Shift, float Offset);
+public readonly record struct Int8Block(Words4 First, Words4 Second, float Scale, int Shift, float Offset)
+{
+    /// <summary>The sum of their products with 32 signed bytes.</summary>
+    public int Dot(Words4 first, Words4 second)
+    {
+        var dot = PackedDot.Add(First.X, first.X, 0);
+        dot = PackedDot.Add(First.Y, first.Y, dot);
+        dot = PackedDot.Add(First.Z, first.Z, dot);
+        dot = PackedDot.Add(First.W, first.W, dot);
+        dot = PackedDot.Add(Second.X, second.X, dot);
+        dot = PackedDot.Add(Second.Y, second.Y, dot);
+        dot = PackedDot.Add(Second.Z, second.Z, dot);
+        return PackedDot.Add(Second.W, second.W, dot);
+    }
+
+    /// <summary>Adds the product with an input's 32 values to a sum.</summary>
+    /// <param name="sum">The sum.</param>
+    /// <param name="dot">What <see cref="Dot"/> gives.</param>
+    /// <param name="inputSum">The sum of the input's bytes.</param>
+    /// <param name="inputScale">The input's scale.</param>
+    public float AddTo(float sum, int dot, int inputSum, float inputScale) => AddTo(sum, Scale, Offset, Shift, dot, inputSum, inputScale);
+
+    /// <summary>The same from a block's factors; the order and rounding of its operations stand here alone.</summary>
+    public static float AddTo(float sum, float scale, float offset, int shift, int dot, int inputSum, float inputScale) =>
+        Fused.MultiplyAdd(inputScale, Fused.MultiplyAdd(offset, inputSum, scale * (dot + (shift * inputSum))), sum);
+}
 
 /// <summary>
 /// How a device reads weights that it multiplies as bytes: rows of a multiple of 256 values whose parts lie at multiples of 16 bytes.

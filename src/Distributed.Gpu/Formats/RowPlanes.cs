@@ -4,7 +4,7 @@ namespace Distributed.Gpu.Formats;
 /// Rows of blocks that begin with a half-precision scale, rearranged: all numbers of a row, then all its scales. As many bytes as
 /// before, but the numbers can be loaded sixteen bytes at a time.
 /// </summary>
-internal static class RowPlanes
+public static class RowPlanes
 {
     /// <summary>Values that a row must have a multiple of, so that every row begins at a multiple of 16 bytes.</summary>
     public const int RowMultiple = 256;

@@ -124,7 +124,7 @@ public static class AttentionKernels
                 var block = layer.Keys(kvHead, tables[table + (key / StageSpec.KvBlockTokens)]);
                 var score = 0f;
                 for (var i = 0; i < headDim; i++)
-                    score += query[i] * format.Key(kv, block, key % StageSpec.KvBlockTokens, i);
+                    score = Fused.MultiplyAdd(query[i], format.Key(kv, block, key % StageSpec.KvBlockTokens, i), score);
                 if (options.SoftCap != 0)
                     score = options.SoftCap * DeviceMath.Tanh(score / options.SoftCap);
                 weights[key - start] = score;
@@ -150,7 +150,7 @@ public static class AttentionKernels
                 for (var key = start; key < end; key++)
                 {
                     var block = layer.Values(kvHead, tables[table + (key / StageSpec.KvBlockTokens)]);
-                    sum += weights[key - start] * format.Value(kv, block, headDim, key % StageSpec.KvBlockTokens, i);
+                    sum = Fused.MultiplyAdd(weights[key - start], format.Value(kv, block, headDim, key % StageSpec.KvBlockTokens, i), sum);
                 }
                 sums[i] = options.Parts > 1 ? sum : Merge(sums[i], before, sum, now);
             }
@@ -208,6 +208,7 @@ public static class AttentionKernels
         }
     }
 
-    private static float Merge(float before, float factor, float now, float nowFactor) =>
+    /// <summary>Two chunks as one: each sum times what its largest score is less than the largest of both.</summary>
+    internal static float Merge(float before, float factor, float now, float nowFactor) =>
         Fused.MultiplyAdd(before, factor, now * nowFactor);
 }

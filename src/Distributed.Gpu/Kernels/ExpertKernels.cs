@@ -56,6 +56,55 @@ public static class ExpertKernels
             weights[at + rank] /= sum;
     }
 
+    /// <summary>Sorts choices by expert and cuts each expert's into tiles: one group for all.</summary>
+    /// <param name="chosen">The expert of each choice.</param>
+    /// <param name="order">Gets all choices, expert by expert; of one expert in the order they come in.</param>
+    /// <param name="tiles">Gets of each tile the expert, the first choice in that order, how many; −1 where there is none.</param>
+    /// <param name="counts">[experts]: room for how many choices each has.</param>
+    /// <param name="choices">How many there are.</param>
+    /// <param name="experts">Experts.</param>
+    /// <param name="tileSize">The most choices of a tile.</param>
+    /// <param name="tileCount">Tiles there is room for, at least choices / tileSize + experts.</param>
+    [Kernel]
+    public static void Group(
+        ArrayView<int> chosen, ArrayView<int> order, ArrayView<int> tiles, ArrayView<int> counts, int choices, int experts, int tileSize,
+        int tileCount)
+    {
+        for (var expert = ILGPU.Group.IdxX; expert < experts; expert += ILGPU.Group.DimX)
+        {
+            var (before, own) = (0, 0);
+            for (var choice = 0; choice < choices; choice++)
+                before += chosen[choice] < expert ? 1 : 0;
+            for (var choice = 0; choice < choices; choice++)
+            {
+                if (chosen[choice] == expert)
+                    order[before + own++] = choice;
+            }
+            counts[expert] = own;
+        }
+        ILGPU.Group.Barrier();
+        for (var expert = ILGPU.Group.IdxX; expert < experts; expert += ILGPU.Group.DimX)
+        {
+            var (first, tile) = (0, 0);
+            for (var other = 0; other < expert; other++)
+            {
+                first += counts[other];
+                tile += (counts[other] + tileSize - 1) / tileSize;
+            }
+            for (var done = 0; done < counts[expert]; done += tileSize)
+            {
+                tiles[3 * tile] = expert;
+                tiles[(3 * tile) + 1] = first + done;
+                tiles[(3 * tile) + 2] = Math.Min(tileSize, counts[expert] - done);
+                tile++;
+            }
+            if (expert != experts - 1)
+                continue;
+            for (; tile < tileCount; tile++)
+                tiles[3 * tile] = -1;
+        }
+    }
+
     /// <summary>values[choice] += bias[its expert]: a thread for each value.</summary>
     [Kernel]
     public static void AddBias(Index1D i, ArrayView<float> values, ArrayView<int> chosen, ArrayView<float> bias, int columns) =>

@@ -21,12 +21,21 @@ public readonly record struct Int8Layout(int Tokens, int Columns)
 }
 
 /// <summary>
-/// Products of weights and inputs as bytes: a warp for each row, a lane for each 32 values, four of them in one instruction (dp4a)
-/// where the device has it. Sums over 32 values are whole numbers, and lanes are added as in <see cref="MatVecKernels"/>.
+/// Products of weights and inputs as bytes: eight lanes for each row, a lane for each 32 values, four of them in one instruction (dp4a)
+/// where the device has it. Sums over 32 values are whole numbers. Each lane adds up every block of its place modulo eight (rows are
+/// multiples of 256 values, and eight lanes read 128 bytes in one), then the lanes are added: the same order in all kernels.
 /// </summary>
 public static class Int8MatVecKernels
 {
-    private const int BlockLength = 32;
+    /// <summary>Values that share a scale.</summary>
+    public const int BlockLength = 32;
+
+    /// <summary>The most lanes that share a row.</summary>
+    public const int MostLanes = 8;
+
+    /// <summary>Lanes that share a row: it is what the order of additions depends on, so it is the same in all kernels.</summary>
+    public static int LanesOfRow() => Math.Min(MostLanes, Warp.WarpSize);
+
 
     /// <summary>Turns inputs into bytes: a thread for each 32 values.</summary>
     /// <param name="index">[tokens, columns / 32]</param>
@@ -54,7 +63,7 @@ public static class Int8MatVecKernels
         output.Cast<int>()[layout.Sums + block] = sum;
     }
 
-    /// <summary>One input for each warp; with experts, of the matrix of its own.</summary>
+    /// <summary>One input for each row; with experts, of the matrix of its own.</summary>
     /// <typeparam name="TFormat">The weights' format.</typeparam>
     /// <param name="weights">All rows.</param>
     /// <param name="input">[tokens / InputDivisor] inputs.</param>
@@ -69,10 +78,11 @@ public static class Int8MatVecKernels
         where TFormat : unmanaged, IInt8Format
     {
         var format = default(TFormat);
-        var warps = Group.DimX / Warp.WarpSize;
-        var groups = (shape.Rows + warps - 1) / warps;
+        var lanes = LanesOfRow();
+        var rows = Group.DimX / lanes;
+        var groups = (shape.Rows + rows - 1) / rows;
         var token = Grid.IdxX / groups;
-        var row = (Grid.IdxX % groups * warps) + Warp.WarpIdx;
+        var row = (Grid.IdxX % groups * rows) + (Group.IdxX / lanes);
         long weightRow = Math.Min(row, shape.Rows - 1);
         if (experts.Length > 0)
             weightRow += (long)experts[token] * shape.Rows;
@@ -80,14 +90,14 @@ public static class Int8MatVecKernels
         var blocks = shape.Columns / BlockLength;
         var x = (long)(token / shape.InputDivisor) * blocks;
         var sum = 0f;
-        for (var block = Warp.LaneIdx; block < blocks; block += Warp.WarpSize)
-            sum += Multiply(format.Read(weights, start, shape.Columns, block), input, layout, x + block);
-        sum = WarpSum.OfWarp(sum);
-        if (Warp.LaneIdx == 0 && row < shape.Rows)
+        for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
+            sum = Add(sum, format.Read(weights, start, shape.Columns, block), input, layout, x + block);
+        sum = WarpSum.OfLanes(sum, lanes);
+        if (Group.IdxX % lanes == 0 && row < shape.Rows)
             MatVecKernels.Put(output, ((long)token * shape.Rows) + row, sum, shape.Add);
     }
 
-    /// <summary>Four inputs for each warp; no experts.</summary>
+    /// <summary>Four inputs for each row; no experts.</summary>
     /// <inheritdoc cref="One{TFormat}"/>
     [Kernel]
     public static void Four<TFormat>(
@@ -95,10 +105,11 @@ public static class Int8MatVecKernels
         where TFormat : unmanaged, IInt8Format
     {
         var format = default(TFormat);
-        var warps = Group.DimX / Warp.WarpSize;
-        var groups = (shape.Rows + warps - 1) / warps;
+        var lanes = LanesOfRow();
+        var rows = Group.DimX / lanes;
+        var groups = (shape.Rows + rows - 1) / rows;
         var token = Grid.IdxX / groups * MatVecKernels.TileTokens;
-        var row = (Grid.IdxX % groups * warps) + Warp.WarpIdx;
+        var row = (Grid.IdxX % groups * rows) + (Group.IdxX / lanes);
         var start = Math.Min(row, shape.Rows - 1) * format.RowBytes(shape.Columns);
         var blocks = shape.Columns / BlockLength;
         var left = shape.Tokens - token;
@@ -107,19 +118,19 @@ public static class Int8MatVecKernels
         var x2 = left > 2 ? x1 + blocks : x0;
         var x3 = left > 3 ? x2 + blocks : x0;
         float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-        for (var block = Warp.LaneIdx; block < blocks; block += Warp.WarpSize)
+        for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
         {
             var weight = format.Read(weights, start, shape.Columns, block);
-            sum0 += Multiply(weight, input, layout, x0 + block);
-            sum1 += Multiply(weight, input, layout, x1 + block);
-            sum2 += Multiply(weight, input, layout, x2 + block);
-            sum3 += Multiply(weight, input, layout, x3 + block);
+            sum0 = Add(sum0, weight, input, layout, x0 + block);
+            sum1 = Add(sum1, weight, input, layout, x1 + block);
+            sum2 = Add(sum2, weight, input, layout, x2 + block);
+            sum3 = Add(sum3, weight, input, layout, x3 + block);
         }
-        sum0 = WarpSum.OfWarp(sum0);
-        sum1 = WarpSum.OfWarp(sum1);
-        sum2 = WarpSum.OfWarp(sum2);
-        sum3 = WarpSum.OfWarp(sum3);
-        if (Warp.LaneIdx != 0 || row >= shape.Rows)
+        sum0 = WarpSum.OfLanes(sum0, lanes);
+        sum1 = WarpSum.OfLanes(sum1, lanes);
+        sum2 = WarpSum.OfLanes(sum2, lanes);
+        sum3 = WarpSum.OfLanes(sum3, lanes);
+        if (Group.IdxX % lanes != 0 || row >= shape.Rows)
             return;
         var at = ((long)token * shape.Rows) + row;
         MatVecKernels.Put(output, at, sum0, shape.Add);
@@ -140,21 +151,11 @@ public static class Int8MatVecKernels
         output[index] = format.Value(weights, tokens[index / columns] * format.RowBytes(columns), columns, index % columns);
     }
 
-    /// <summary>32 weights times 32 values of an input.</summary>
-    private static float Multiply(Int8Block weight, ArrayView<byte> input, Int8Layout layout, long block)
+    /// <summary>Adds 32 weights times 32 values of an input.</summary>
+    private static float Add(float sum, Int8Block weight, ArrayView<byte> input, Int8Layout layout, long block)
     {
         var words = Words.View(input);
-        var (first, second) = (words[block * 2], words[(block * 2) + 1]);
-        var dot = PackedDot.Add(weight.First.X, first.X, 0);
-        dot = PackedDot.Add(weight.First.Y, first.Y, dot);
-        dot = PackedDot.Add(weight.First.Z, first.Z, dot);
-        dot = PackedDot.Add(weight.First.W, first.W, dot);
-        dot = PackedDot.Add(weight.Second.X, second.X, dot);
-        dot = PackedDot.Add(weight.Second.Y, second.Y, dot);
-        dot = PackedDot.Add(weight.Second.Z, second.Z, dot);
-        dot = PackedDot.Add(weight.Second.W, second.W, dot);
-        var sum = input.Cast<int>()[layout.Sums + block];
-        var product = Fused.MultiplyAdd(weight.Offset, sum, weight.Scale * (dot + (weight.Shift * sum)));
-        return input.Cast<float>()[layout.Scales + block] * product;
+        var dot = weight.Dot(words[block * 2], words[(block * 2) + 1]);
+        return weight.AddTo(sum, dot, input.Cast<int>()[layout.Sums + block], input.Cast<float>()[layout.Scales + block]);
     }
 }

@@ -9,9 +9,14 @@ public static class WarpSum
     public const int MaxWarps = 32;
 
     /// <summary>The sum over a warp, in all its threads. All of them must be here.</summary>
-    public static float OfWarp(float value)
+    public static float OfWarp(float value) => OfLanes(value, Warp.WarpSize);
+
+    /// <summary>The sums over so many neighbouring lanes each, in all of them. All lanes of the warp must be here.</summary>
+    /// <param name="value">The lane's part.</param>
+    /// <param name="lanes">How many: a power of two, at most the warp's.</param>
+    public static float OfLanes(float value, int lanes)
     {
-        for (var distance = Warp.WarpSize >> 1; distance > 0; distance >>= 1)
+        for (var distance = lanes >> 1; distance > 0; distance >>= 1)
             value += Warp.ShuffleXor(value, distance);
         return value;
     }
