@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.RegularExpressions;
-using Distributed.Cluster.Certificates;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;

@@ -1,6 +1,4 @@
 using System.Text.Json;
-using Distributed.Core.Gguf;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;

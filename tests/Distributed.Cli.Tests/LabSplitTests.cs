@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
 using Distributed.Testing;
-using SkiaSharp;
 
 namespace Distributed.Cli.Tests;
 

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Distributed.Core;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;

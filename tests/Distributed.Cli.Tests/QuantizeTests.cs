@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Text.Json;
-using Distributed.Core.Gguf;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;

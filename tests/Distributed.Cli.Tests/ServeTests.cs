@@ -1,7 +1,4 @@
-using System.ClientModel;
 using System.Text.RegularExpressions;
-using OpenAI;
-using OpenAI.Chat;
 
 namespace Distributed.Cli.Tests;
 

@@ -1,8 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Config;
-using Distributed.Cluster.Links;
-using Distributed.Core;
-
 namespace Distributed.Cli.Tests;
 
 public class UsageTests

@@ -1,6 +1,5 @@
 using System.Buffers;
 using Distributed.Cluster.Protocol;
-using Google.Protobuf;
 
 namespace Distributed.Cluster.Tests;
 

@@ -1,5 +1,3 @@
-using Distributed.Core;
-
 namespace Distributed.Cpu.Tests;
 
 public class CpuBackendTests

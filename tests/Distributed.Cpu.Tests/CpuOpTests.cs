@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Testing;
 using Distributed.Testing.Ops;
 

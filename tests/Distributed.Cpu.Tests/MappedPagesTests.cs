@@ -1,6 +1,4 @@
 using System.Globalization;
-using Distributed.Core.Gguf;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 
 namespace Distributed.Cpu.Tests;

@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Testing;
 
 namespace Distributed.Cpu.Tests;

@@ -1,5 +1,3 @@
-using Distributed.Core;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 
 namespace Distributed.Cpu.Tests;

@@ -1,7 +1,4 @@
 using System.Text.Json.Nodes;
-using Distributed.Core;
-using Distributed.Core.Gguf;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 
 namespace Distributed.Engine.Tests;

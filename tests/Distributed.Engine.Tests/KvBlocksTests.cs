@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Engine.KvCache;
 
 namespace Distributed.Engine.Tests;

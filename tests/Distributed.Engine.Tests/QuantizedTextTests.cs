@@ -1,7 +1,3 @@
-using Distributed.Core;
-using Distributed.Core.Gguf;
-using Distributed.Core.Quantization;
-using Distributed.Core.Sampling;
 using Distributed.Testing;
 
 namespace Distributed.Engine.Tests;

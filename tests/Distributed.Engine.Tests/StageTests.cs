@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Distributed.Core;
 using Distributed.Cpu;
 using Distributed.Engine.KvCache;
 using Distributed.Testing;

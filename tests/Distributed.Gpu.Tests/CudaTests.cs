@@ -1,7 +1,5 @@
 using System.Reflection;
-using Distributed.Core;
 using Distributed.Testing.Ops;
-using Xunit.Sdk;
 
 namespace Distributed.Gpu.Tests;
 

@@ -1,5 +1,3 @@
-using Distributed.Core;
-using Distributed.Cpu;
 using Distributed.Testing;
 
 namespace Distributed.Gpu.Tests;

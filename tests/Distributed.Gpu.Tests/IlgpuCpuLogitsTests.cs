@@ -1,5 +1,3 @@
-using Distributed.Core;
-
 namespace Distributed.Gpu.Tests;
 
 public sealed class IlgpuCpuLogitsTests : DeviceLogitsTests

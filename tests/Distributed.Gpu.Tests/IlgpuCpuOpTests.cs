@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Testing.Ops;
 
 namespace Distributed.Gpu.Tests;

@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Gpu.Kernels;
 using Distributed.Testing;
 

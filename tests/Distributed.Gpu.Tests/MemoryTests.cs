@@ -1,4 +1,3 @@
-using Distributed.Core;
 using Distributed.Engine;
 using Distributed.Testing;
 

@@ -1,11 +1,6 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Distributed.Gpu.Kernels;
-using ILGPU;
-using ILGPU.Backends.EntryPoints;
-using ILGPU.Backends.PTX;
-using ILGPU.Runtime;
-using ILGPU.Runtime.Cuda;
 
 namespace Distributed.Gpu.Tests;
 

@@ -1,7 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Google.Protobuf;
-
 namespace Distributed.Worker.Tests;
 
 public class HandshakeTests

@@ -1,10 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Runtime.InteropServices;
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Google.Protobuf;
-using Grpc.Core;
 
 namespace Distributed.Worker.Tests;
 

@@ -1,6 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Core;
-
 namespace Distributed.Worker.Tests;
 
 public sealed class ListenTests : IDisposable

@@ -1,6 +1,4 @@
 using System.Collections;
-using Google.Protobuf;
-using Google.Protobuf.Reflection;
 
 namespace Distributed.Worker.Tests;
 

@@ -1,5 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
 using Distributed.Worker.Weights;
 
 namespace Distributed.Worker.Tests;

@@ -1,10 +1,4 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Distributed.Core;
 using Distributed.Testing;
-using Google.Protobuf;
-using Grpc.Core;
-using Grpc.Net.Client;
 
 namespace Distributed.Worker.Tests;
 

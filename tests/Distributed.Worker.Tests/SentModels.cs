@@ -1,5 +1,3 @@
-using Distributed.Cluster.Protocol;
-
 namespace Distributed.Worker.Tests;
 
 internal static class SentModels

@@ -1,8 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Grpc.Core;
-using Grpc.Net.Client;
-
 namespace Distributed.Worker.Tests;
 
 public sealed class SlowReaderTests

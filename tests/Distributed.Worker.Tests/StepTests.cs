@@ -1,8 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Google.Protobuf;
-using Grpc.Core;
-
 namespace Distributed.Worker.Tests;
 
 public class StepTests

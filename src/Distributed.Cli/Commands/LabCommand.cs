@@ -11,6 +11,7 @@ internal sealed class LabCommand : Command
     {
         Add(new LabLinksCommand(terminal));
         Add(new LabPlanCommand(terminal));
+        Add(new LabSoakCommand(terminal));
         Add(new LabSplitCommand(terminal));
     }
 }

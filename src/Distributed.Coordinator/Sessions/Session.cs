@@ -34,13 +34,13 @@ public sealed class Session
     /// <summary>A session as another coordinator has left it.</summary>
     /// <param name="record">What is on record of it.</param>
     /// <param name="cached">How many of its tokens the KV cache of every stage holds.</param>
-    /// <param name="shared">How many of the first ones lie in blocks that others may hold too.</param>
+    /// <param name="shared">The end of the blocks that others may hold too; it may lie behind what is known to be cached.</param>
     internal Session(SessionRecord record, int cached, int shared)
         : this(record.Id, record.Sequence, record.Kept)
     {
         _tokens.AddRange(record.Tokens);
         (_created, _sampling, _prompt, _recorded) = (record.Created, record.Sampling, record.PromptTokens, record.Tokens.Length);
-        (_cached, _shared, _restored) = (cached, Math.Min(shared, cached), true);
+        (_cached, _shared, _restored) = (cached, shared, true);
         // What is written from now on is newer than what is on record.
         long last;
         while ((last = Interlocked.Read(ref _lastRevision)) < record.Revision)
@@ -162,6 +162,16 @@ public sealed class Session
             _cached = tokens;
             Change(_state);
         }
+    }
+
+    /// <summary>
+    /// Takes down that a request is about to go on behind so many tokens: until its first step has gone nobody may share what that
+    /// cuts off or writes to.
+    /// </summary>
+    public void CutBack(int tokens)
+    {
+        lock (_lock)
+            _cached = Math.Min(_cached, tokens);
     }
 
     /// <summary>Takes down that the stages that held the KV cache are gone; the tokens are still known.</summary>

@@ -1,6 +1,5 @@
 using Distributed.Cluster.Config;
 using Distributed.Cluster.Links;
-using Distributed.Core;
 
 namespace Distributed.Cluster.Tests.Config;
 

@@ -1,5 +1,4 @@
 using Distributed.Cluster.Config;
-using Distributed.Core;
 
 namespace Distributed.Cluster.Tests.Config;
 

@@ -1,8 +1,6 @@
 using System.Diagnostics;
 using System.Text;
-using CsCheck;
 using Distributed.Cluster.Config;
-using Distributed.Core;
 using Distributed.Testing;
 
 namespace Distributed.Cluster.Tests.Config;

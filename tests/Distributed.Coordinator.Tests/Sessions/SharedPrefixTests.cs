@@ -88,6 +88,28 @@ public sealed class SharedPrefixTests
     }
 
     [Fact]
+    public async Task What_a_request_is_about_to_cut_off_is_shared_with_nobody()
+    {
+        await using var cluster = await RunningCluster.StartAsync();
+        var like = Request(tail: 1) with { MaxTokens = 5 };
+        var back = new GenerationRequest
+        {
+            Tokens = [.. Tokens(0, 3), .. Tokens(7, 30)],
+            Sampling = RunningCluster.Greedy,
+            MaxTokens = 5,
+            IgnoreEnd = true,
+        };
+        var expected = new[] { await cluster.IdsAsync(back), await cluster.IdsAsync(like) };
+
+        // Both come before either one's first step has gone, in most rounds.
+        for (var round = 0; round < 20; round++)
+        {
+            await cluster.IdsAsync(like with { Session = "first" });
+            Assert.Equal(expected, await Task.WhenAll(cluster.IdsAsync(back with { Session = "first" }), cluster.IdsAsync(like)));
+        }
+    }
+
+    [Fact]
     public async Task Sequences_that_share_go_on_when_a_worker_dies()
     {
         await using var cluster = await RunningCluster.StartAsync();

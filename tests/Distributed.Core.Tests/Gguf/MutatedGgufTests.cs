@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using CsCheck;
 using Distributed.Core.Gguf;
 using Distributed.Testing;
 

@@ -1,4 +1,3 @@
-using CsCheck;
 using Distributed.Testing;
 
 namespace Distributed.Core.Tests.HuggingFace;

@@ -1,4 +1,3 @@
-using CsCheck;
 using Distributed.Core.Sampling;
 
 namespace Distributed.Core.Tests.Sampling;

@@ -1,4 +1,3 @@
-using CsCheck;
 using Distributed.Core.Tokenization;
 
 namespace Distributed.Core.Tests.Tokenization;

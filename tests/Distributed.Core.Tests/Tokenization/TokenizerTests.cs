@@ -1,5 +1,4 @@
 using System.Text;
-using CsCheck;
 using Distributed.Core.Gguf;
 using Distributed.Core.Tokenization;
 using Distributed.Testing;

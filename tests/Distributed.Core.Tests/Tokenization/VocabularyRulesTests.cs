@@ -1,4 +1,3 @@
-using CsCheck;
 using Distributed.Core.Gguf;
 using Distributed.Core.Tokenization;
 using Distributed.Testing;

@@ -1,7 +1,3 @@
-using Distributed.Cluster;
-using Distributed.Cluster.Protocol;
-using Distributed.Core;
-using Distributed.Core.Quantization;
 using Distributed.Testing;
 using Distributed.Worker.Profiling;
 
