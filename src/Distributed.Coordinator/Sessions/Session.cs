@@ -21,6 +21,7 @@ public sealed class Session
     private long _revision;
     private int _cached;
     private int _shared;
+    private int _taken;
     private int _pins;
     private bool _releasing;
     private TaskCompletionSource? _unpinned;
@@ -136,7 +137,8 @@ public sealed class Session
             (_prompt, _restored) = (prompt, false);
             // What lies behind is cut off by the first step; until then it is of no use.
             _cached = reused;
-            _shared = Math.Min(_shared, reused);
+            _shared = Math.Min(_shared, Math.Max(reused, _taken));
+            _taken = 0;
             _recorded = Math.Min(_recorded, reused);
             _sampling = sampling;
             Change(SessionState.Running);
@@ -179,7 +181,7 @@ public sealed class Session
     {
         lock (_lock)
         {
-            (_cached, _shared) = (0, 0);
+            (_cached, _shared, _taken) = (0, 0, 0);
             Change(_state);
         }
     }
@@ -220,6 +222,13 @@ public sealed class Session
     {
         lock (_lock)
             _shared = Math.Max(_shared, tokens);
+    }
+
+    /// <summary>Takes down that its KV cache, empty until now, begins with another one's blocks, ahead of the request's first step.</summary>
+    public void Take(int tokens)
+    {
+        lock (_lock)
+            _shared = _taken = tokens;
     }
 
     /// <summary>The tokens from a position on.</summary>

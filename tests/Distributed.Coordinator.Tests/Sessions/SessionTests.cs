@@ -115,6 +115,19 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void A_session_that_began_with_blocks_of_another_one_goes_back_to_whole_ones()
+    {
+        var session = new Session("a", 1, kept: true);
+        int[] tokens = [.. Enumerable.Range(1, 100)];
+        session.Take(64);
+        session.Begin(tokens, Greedy);
+        session.Cached(100);
+
+        Assert.Equal(32, session.Reusable([.. tokens.Take(40), 900]));
+        Assert.Equal(70, session.Reusable([.. tokens.Take(70), 900]));
+    }
+
+    [Fact]
     public void A_restored_session_goes_on_behind_a_whole_block_where_what_agrees_ends_within_a_shared_one()
     {
         int[] tokens = [.. Enumerable.Range(1, 100)];

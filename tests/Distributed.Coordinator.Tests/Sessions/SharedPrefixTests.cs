@@ -62,8 +62,10 @@ public sealed class SharedPrefixTests
         await cluster.EmptyAsync();
     }
 
-    [Fact]
-    public async Task A_session_that_goes_back_into_what_it_shares_leaves_the_other_one_as_it_is()
+    [Theory]
+    [InlineData("first")]
+    [InlineData("second")]
+    public async Task A_session_that_goes_back_into_what_it_shares_leaves_the_other_one_as_it_is(string goesBack)
     {
         await using var cluster = await RunningCluster.StartAsync();
         var back = new GenerationRequest
@@ -74,13 +76,15 @@ public sealed class SharedPrefixTests
             IgnoreEnd = true,
         };
         var expectedBack = await cluster.IdsAsync(back);
-        var second = Request(tail: 2) with { MaxTokens = 100 };
-        var expected = await cluster.IdsAsync(second);
-        await cluster.IdsAsync(Request(tail: 1) with { Session = "first", MaxTokens = 5 });
-        var running = new Reading(cluster.Host.Scheduler.Generate(second, default));
+        var other = Request(tail: 2) with { MaxTokens = 100 };
+        var expected = await cluster.IdsAsync(other);
+        // The second one begins with the first one's blocks.
+        foreach (var session in (string[])["first", "second"])
+            await cluster.IdsAsync(Request(tail: 1) with { Session = session, MaxTokens = 5 });
+        var running = new Reading(cluster.Host.Scheduler.Generate(other, default));
         await running.HasAsync(2);
 
-        var (tokens, generation) = await cluster.GenerateAsync(back with { Session = "first" });
+        var (tokens, generation) = await cluster.GenerateAsync(back with { Session = goesBack });
 
         Assert.Equal(expectedBack, tokens.Select(token => token.Id));
         Assert.Equal(100 / Block * Block, generation.Statistics.ReusedTokens);
