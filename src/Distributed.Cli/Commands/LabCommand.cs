@@ -12,6 +12,7 @@ internal sealed class LabCommand : Command
         Add(new LabGpuCommand(terminal));
         Add(new LabLinksCommand(terminal));
         Add(new LabPlanCommand(terminal));
+        Add(new LabSoakCommand(terminal));
         Add(new LabSplitCommand(terminal));
     }
 }

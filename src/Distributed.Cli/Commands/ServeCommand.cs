@@ -15,6 +15,8 @@ internal sealed class ServeCommand : Command
     private readonly Option<string?> _data = Flag.Text(
         "--data", "DIR", "Where its sessions are kept for the next start (default a folder of the cluster's own in the user's folder for caches)");
 
+    // How a coordinator that a command has started knows when that is gone.
+    private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
     private readonly Terminal _terminal;
 
     public ServeCommand(Terminal terminal)
@@ -23,6 +25,8 @@ internal sealed class ServeCommand : Command
         _terminal = terminal;
         Add(CommonOptions.Http);
         Add(_data);
+        _exitWithInput.Hidden = true;
+        Add(_exitWithInput);
         Add(CommonOptions.ApiKeyFile);
         Add(CommonOptions.HttpCertificate);
         Add(CommonOptions.HttpKey);
@@ -31,6 +35,19 @@ internal sealed class ServeCommand : Command
     }
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
+    {
+        if (!flags.GetValue(_exitWithInput))
+            return await ServeAsync(flags, cancellation);
+        _terminal.Interrupt.IgnoresCtrlC = true;
+        using var input = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var serving = ServeAsync(flags, input.Token);
+        var read = Console.OpenStandardInput().CopyToAsync(Stream.Null, cancellation);
+        await Task.WhenAny(serving, read);
+        await input.CancelAsync();
+        return await serving;
+    }
+
+    private async Task<int> ServeAsync(ParseResult flags, CancellationToken cancellation)
     {
         var config = ClusterTarget.Configure(flags, flags.GetValue(CommonOptions.Workers) ?? CommonOptions.DefaultLocalWorkers);
         config = config with { Data = flags.GetValue(_data) is { } data ? Path.GetFullPath(data) : config.Data ?? DataOf(flags, config) };

@@ -85,7 +85,7 @@ internal sealed class ChatResponse(CoordinatorHost host, ChatCall call, TextGene
     private Timings Timings()
     {
         var statistics = generation.Statistics;
-        var stages = host.Placement.Stages;
+        var stages = statistics.Placement.Stages;
         return new Timings(
             Round(statistics.WaitingTime.TotalMilliseconds),
             Round(statistics.PrefillTime.TotalMilliseconds),

@@ -74,7 +74,7 @@ public sealed partial class PipelineRecovery
     {
         var started = Stopwatch.GetTimestamp();
         _workers.Drained = move.Drained;
-        var (placement, fitsBeside) = await _workers.PlanAnewAsync(pipeline, _stopping.Token);
+        var (placement, fitsBeside) = await PlanAnewAsync(pipeline);
         var planning = Stopwatch.GetElapsedTime(started);
         var report = new MoveReport(
             pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null);
@@ -135,6 +135,19 @@ public sealed partial class PipelineRecovery
             PredictedReplayMs = predicted,
         });
         return next;
+    }
+
+    // A worker that does not answer is waited for. Where it is the one at work, streams need not wait with the plan.
+    private async Task<(Placement Placement, bool FitsBeside)> PlanAnewAsync(Pipeline pipeline)
+    {
+        using var given = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
+        var planning = _workers.PlanAnewAsync(pipeline, given.Token);
+        if (await Task.WhenAny(planning, pipeline.Failed) == planning)
+            return await planning;
+        await given.CancelAsync();
+        await ((Task)planning).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stopping.Token.ThrowIfCancellationRequested();
+        throw new StageFailureException((await pipeline.Failed).Clone());
     }
 
     private Task<Pipeline> StartAsync(Placement placement, long epoch) =>

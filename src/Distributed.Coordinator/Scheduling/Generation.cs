@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Distributed.Coordinator.Planning;
 
 namespace Distributed.Coordinator.Scheduling;
 
@@ -14,12 +15,12 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>
     private readonly CancellationToken _cancellation;
     private int _enumerated;
 
-    internal Generation(Scheduler scheduler, GenerationRequest request, int stages, CancellationToken cancellation)
+    internal Generation(Scheduler scheduler, GenerationRequest request, Placement placement, CancellationToken cancellation)
     {
         _scheduler = scheduler;
         _request = request;
         _cancellation = cancellation;
-        Statistics = new GenerationStatistics(request.Tokens.Count, stages);
+        Statistics = new GenerationStatistics(request.Tokens.Count, placement);
     }
 
     /// <summary>Where the time goes; complete when the enumeration has ended.</summary>

@@ -1,4 +1,5 @@
 using Distributed.Cluster.Protocol;
+using Distributed.Coordinator.Planning;
 
 namespace Distributed.Coordinator.Scheduling;
 
@@ -30,15 +31,19 @@ public sealed class GenerationStatistics
     private int _decodeSteps;
     private int _timedSteps;
 
-    internal GenerationStatistics(int promptTokens, int stages)
+    internal GenerationStatistics(int promptTokens, Placement placement)
     {
-        PromptTokens = promptTokens;
+        (PromptTokens, Placement) = (promptTokens, placement);
+        var stages = placement.Stages.Count;
         _queue = new double[stages];
         _compute = new double[stages];
         _serialize = new double[stages + 1];
         _wire = new double[stages + 1];
         _deserialize = new double[stages + 1];
     }
+
+    /// <summary>Where the stages lay when it began. Another pipeline may have taken over since, with fewer stages or more.</summary>
+    public Placement Placement { get; }
 
     /// <summary>Tokens in the prompt.</summary>
     public int PromptTokens { get; }

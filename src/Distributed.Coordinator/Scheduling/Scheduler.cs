@@ -58,7 +58,7 @@ public sealed class Scheduler : IAsyncDisposable
         var errors = Validate(request).ToList();
         if (errors.Count > 0)
             throw new InvalidInputException(errors);
-        return new Generation(this, request, Steps.Pipeline.Placement.Stages.Count, cancellation);
+        return new Generation(this, request, Steps.Pipeline.Placement, cancellation);
     }
 
     /// <summary>Requests that run, and that wait for a place.</summary>

@@ -63,6 +63,7 @@ internal sealed class SequenceRun
     public void Join(Func<Session, IReadOnlyList<int>, int>? share = null)
     {
         var own = Session.CachedTokens > 0 || share is null ? Session.Reusable(_prompt) : share(Session, _prompt);
+        Session.CutBack(own);
         Sent = _firstToCompute = ReusedTokens = own;
     }
 

@@ -333,7 +333,7 @@ internal sealed class StepLoop : IAsyncDisposable
             if (!_pipeline.TryFork(new Fork { Sequence = session.Sequence, From = from.Sequence, Tokens = tokens }))
                 return 0;
             from.Share(tokens);
-            session.Share(tokens);
+            session.Take(tokens);
             Counts.Shared(tokens);
             return tokens;
         }

@@ -21,6 +21,7 @@ public sealed class Session
     private long _revision;
     private int _cached;
     private int _shared;
+    private int _taken;
     private int _pins;
     private bool _releasing;
     private TaskCompletionSource? _unpinned;
@@ -34,13 +35,13 @@ public sealed class Session
     /// <summary>A session as another coordinator has left it.</summary>
     /// <param name="record">What is on record of it.</param>
     /// <param name="cached">How many of its tokens the KV cache of every stage holds.</param>
-    /// <param name="shared">How many of the first ones lie in blocks that others may hold too.</param>
+    /// <param name="shared">The end of the blocks that others may hold too; it may lie behind what is known to be cached.</param>
     internal Session(SessionRecord record, int cached, int shared)
         : this(record.Id, record.Sequence, record.Kept)
     {
         _tokens.AddRange(record.Tokens);
         (_created, _sampling, _prompt, _recorded) = (record.Created, record.Sampling, record.PromptTokens, record.Tokens.Length);
-        (_cached, _shared, _restored) = (cached, Math.Min(shared, cached), true);
+        (_cached, _shared, _restored) = (cached, shared, true);
         // What is written from now on is newer than what is on record.
         long last;
         while ((last = Interlocked.Read(ref _lastRevision)) < record.Revision)
@@ -136,7 +137,8 @@ public sealed class Session
             (_prompt, _restored) = (prompt, false);
             // What lies behind is cut off by the first step; until then it is of no use.
             _cached = reused;
-            _shared = Math.Min(_shared, reused);
+            _shared = Math.Min(_shared, Math.Max(reused, _taken));
+            _taken = 0;
             _recorded = Math.Min(_recorded, reused);
             _sampling = sampling;
             Change(SessionState.Running);
@@ -164,12 +166,22 @@ public sealed class Session
         }
     }
 
+    /// <summary>
+    /// Takes down that a request is about to go on behind so many tokens: until its first step has gone nobody may share what that
+    /// cuts off or writes to.
+    /// </summary>
+    public void CutBack(int tokens)
+    {
+        lock (_lock)
+            _cached = Math.Min(_cached, tokens);
+    }
+
     /// <summary>Takes down that the stages that held the KV cache are gone; the tokens are still known.</summary>
     public void Lost()
     {
         lock (_lock)
         {
-            (_cached, _shared) = (0, 0);
+            (_cached, _shared, _taken) = (0, 0, 0);
             Change(_state);
         }
     }
@@ -210,6 +222,13 @@ public sealed class Session
     {
         lock (_lock)
             _shared = Math.Max(_shared, tokens);
+    }
+
+    /// <summary>Takes down that its KV cache, empty until now, begins with another one's blocks, ahead of the request's first step.</summary>
+    public void Take(int tokens)
+    {
+        lock (_lock)
+            _shared = _taken = tokens;
     }
 
     /// <summary>The tokens from a position on.</summary>

@@ -1,3 +1,4 @@
+using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Sessions;
 using Distributed.Core.Sampling;
 using Distributed.Grains;
@@ -97,6 +98,46 @@ public sealed class SessionTests
         Assert.Equal(1, from);
         Assert.Equal([9], third.Tokens.AsEnumerable());
         Assert.True(third.Revision > second.Revision);
+    }
+
+    [Fact]
+    public void What_a_request_is_about_to_cut_off_is_offered_to_nobody()
+    {
+        var session = new Session("a", 1, kept: true);
+        int[] tokens = [.. Enumerable.Range(1, 100)];
+        session.Begin(tokens, Greedy);
+        session.Cached(100);
+        var run = new SequenceRun(session, new GenerationRequest { Tokens = [1, 2, 3, 900], Sampling = Greedy }, (_, _) => null, (_, _) => { });
+
+        run.Join();
+
+        Assert.Equal((3, 3), (run.Sent, session.Reusable(tokens)));
+    }
+
+    [Fact]
+    public void A_session_that_began_with_blocks_of_another_one_goes_back_to_whole_ones()
+    {
+        var session = new Session("a", 1, kept: true);
+        int[] tokens = [.. Enumerable.Range(1, 100)];
+        session.Take(64);
+        session.Begin(tokens, Greedy);
+        session.Cached(100);
+
+        Assert.Equal(32, session.Reusable([.. tokens.Take(40), 900]));
+        Assert.Equal(70, session.Reusable([.. tokens.Take(70), 900]));
+    }
+
+    [Fact]
+    public void A_restored_session_goes_on_behind_a_whole_block_where_what_agrees_ends_within_a_shared_one()
+    {
+        int[] tokens = [.. Enumerable.Range(1, 100)];
+        var before = new Session("a", 1, kept: true);
+        before.Begin(tokens, Greedy);
+        var record = before.TakeChanges(Layout, out _);
+
+        Assert.Equal(0, new Session(record, cached: 3, shared: 64).Reusable(tokens));
+        Assert.Equal(32, new Session(record, cached: 40, shared: 64).Reusable(tokens));
+        Assert.Equal(70, new Session(record, cached: 70, shared: 64).Reusable(tokens));
     }
 
     [Fact]

@@ -62,8 +62,10 @@ public sealed class SharedPrefixTests
         await cluster.EmptyAsync();
     }
 
-    [Fact]
-    public async Task A_session_that_goes_back_into_what_it_shares_leaves_the_other_one_as_it_is()
+    [Theory]
+    [InlineData("first")]
+    [InlineData("second")]
+    public async Task A_session_that_goes_back_into_what_it_shares_leaves_the_other_one_as_it_is(string goesBack)
     {
         await using var cluster = await RunningCluster.StartAsync();
         var back = new GenerationRequest
@@ -74,17 +76,41 @@ public sealed class SharedPrefixTests
             IgnoreEnd = true,
         };
         var expectedBack = await cluster.IdsAsync(back);
-        var second = Request(tail: 2) with { MaxTokens = 100 };
-        var expected = await cluster.IdsAsync(second);
-        await cluster.IdsAsync(Request(tail: 1) with { Session = "first", MaxTokens = 5 });
-        var running = new Reading(cluster.Host.Scheduler.Generate(second, default));
+        var other = Request(tail: 2) with { MaxTokens = 100 };
+        var expected = await cluster.IdsAsync(other);
+        // The second one begins with the first one's blocks.
+        foreach (var session in (string[])["first", "second"])
+            await cluster.IdsAsync(Request(tail: 1) with { Session = session, MaxTokens = 5 });
+        var running = new Reading(cluster.Host.Scheduler.Generate(other, default));
         await running.HasAsync(2);
 
-        var (tokens, generation) = await cluster.GenerateAsync(back with { Session = "first" });
+        var (tokens, generation) = await cluster.GenerateAsync(back with { Session = goesBack });
 
         Assert.Equal(expectedBack, tokens.Select(token => token.Id));
         Assert.Equal(100 / Block * Block, generation.Statistics.ReusedTokens);
         Assert.Equal(expected, await running.ToEndAsync());
+    }
+
+    [Fact]
+    public async Task What_a_request_is_about_to_cut_off_is_shared_with_nobody()
+    {
+        await using var cluster = await RunningCluster.StartAsync();
+        var like = Request(tail: 1) with { MaxTokens = 5 };
+        var back = new GenerationRequest
+        {
+            Tokens = [.. Tokens(0, 3), .. Tokens(7, 30)],
+            Sampling = RunningCluster.Greedy,
+            MaxTokens = 5,
+            IgnoreEnd = true,
+        };
+        var expected = new[] { await cluster.IdsAsync(back), await cluster.IdsAsync(like) };
+
+        // Both come before either one's first step has gone, in most rounds.
+        for (var round = 0; round < 20; round++)
+        {
+            await cluster.IdsAsync(like with { Session = "first" });
+            Assert.Equal(expected, await Task.WhenAll(cluster.IdsAsync(back with { Session = "first" }), cluster.IdsAsync(like)));
+        }
     }
 
     [Fact]
