@@ -97,7 +97,7 @@ public sealed class StageRunner : IAsyncDisposable
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
             _nextStream = await ForwardStream.OpenAsync(
-                _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer);
+                _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer, _nextTimeout);
             _ = ReportLossAsync(_nextStream);
             if (_nextTimeout is { } timeout)
                 _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence), _nextPeer);
