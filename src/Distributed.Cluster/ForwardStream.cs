@@ -47,13 +47,14 @@ public sealed class ForwardStream : IStageHop
     /// <param name="cancellation">Gives up.</param>
     /// <param name="link">What to make of the connection; null to leave it as it is.</param>
     /// <param name="member">Who must answer there; null for plain text.</param>
+    /// <param name="silence">How long the connection may be silent before it counts as lost; null for the channel's own time.</param>
     /// <exception cref="StageFailureException">The stage cannot be reached, or it or one behind it refuses.</exception>
     public static async Task<ForwardStream> OpenAsync(
         NodeAddress address, Hello hello, int stagesFromHere, CancellationToken cancellation, LinkShape? link = null,
-        NodePeer? member = null)
+        NodePeer? member = null, TimeSpan? silence = null)
     {
         var peer = address.ToString();
-        var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link, member);
+        var channel = NodeChannel.Open(address, HelloTimeoutPerStage, link, member, silence);
         var ending = new CancellationTokenSource();
         AsyncDuplexStreamingCall<StageFrame, StageReply>? call = null;
         PeerClock? clock = null;

@@ -15,6 +15,9 @@ public static class NodeChannel
     /// <summary>HTTP/2 flow-control window of a stream, bytes; a prefill chunk fits without waiting for a window update.</summary>
     public const int StreamWindowBytes = 16 << 20;
 
+    private static readonly TimeSpan DefaultSilence = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LeastPing = TimeSpan.FromSeconds(1);
+
     /// <summary>A channel to a node. Nothing is sent until the first call.</summary>
     /// <param name="address">Where the node listens.</param>
     /// <param name="connectTimeout">How long a connection may take to come about.</param>
@@ -22,8 +25,14 @@ public static class NodeChannel
     /// <param name="peer">
     /// Who must answer there, over TLS; null for plain text. Over a socket of this machine everything is: its file says who may.
     /// </param>
-    public static GrpcChannel Open(NodeAddress address, TimeSpan connectTimeout, LinkShape? link = null, NodePeer? peer = null)
+    /// <param name="silence">
+    /// How long the connection may be silent while a call is under way before it counts as lost, at least about 2 s; null for 10 s.
+    /// </param>
+    public static GrpcChannel Open(
+        NodeAddress address, TimeSpan connectTimeout, LinkShape? link = null, NodePeer? peer = null, TimeSpan? silence = null)
     {
+        // HTTP/2 in .NET takes no shorter ones.
+        var half = (silence ?? DefaultSilence) / 2 is var part && part > LeastPing ? part : LeastPing;
         var handler = new SocketsHttpHandler
         {
             ConnectTimeout = connectTimeout,
@@ -31,8 +40,8 @@ public static class NodeChannel
             EnableMultipleHttp2Connections = true,
             PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
             // A peer that is gone without closing its connection is noticed by these.
-            KeepAlivePingDelay = TimeSpan.FromSeconds(5),
-            KeepAlivePingTimeout = TimeSpan.FromSeconds(5) + (link?.Wait ?? TimeSpan.Zero),
+            KeepAlivePingDelay = half,
+            KeepAlivePingTimeout = half + (link?.Wait ?? TimeSpan.Zero),
             KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
             UseProxy = false,
         };

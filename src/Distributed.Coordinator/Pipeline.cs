@@ -291,7 +291,7 @@ public sealed partial class Pipeline : IAsyncDisposable
         };
         var first = Placement.Stages[0];
         _forward = await ForwardStream.OpenAsync(
-            first.Address, hello, Placement.Stages.Count, cancellation, _firstLink, _peerOf(first.Worker));
+            first.Address, hello, Placement.Stages.Count, cancellation, _firstLink, _peerOf(first.Worker), _failureTimeout);
         _tasks.Add(SendAsync(_forward));
         await _workers.OpenClocksAsync(cancellation);
         _returnClock = _workers.ClockOf(Placement.Stages[^1]);

@@ -100,7 +100,8 @@ public sealed class StageRunner : IAsyncDisposable
             onward.Stage = Identity.Stage + 1;
             onward.Sender = Identity.Worker;
             _nextStream = _nextHere is null
-                ? await ForwardStream.OpenAsync(_next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer)
+                ? await ForwardStream.OpenAsync(
+                    _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer, _nextTimeout)
                 : await LocalHop.OpenAsync(_nextHere(), onward, cancellation);
             _ = ReportLossAsync(_nextStream);
             // Who is silent in this process does not answer for itself either.

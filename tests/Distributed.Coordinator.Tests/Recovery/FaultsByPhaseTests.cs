@@ -13,14 +13,10 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("stop", "prefill", 8)]
-    [InlineData("cut", "prefill", 1)]
     [InlineData("corrupt", "prefill", 1)]
-    [InlineData("cut", "decode", 8)]
-    [InlineData("cut between workers", "decode", 1)]
     [InlineData("cut between workers", "decode", 8)]
     [InlineData("corrupt", "decode", 8)]
-    [InlineData("stop", "loading", 8)]
-    [InlineData("cut", "loading", 1)]
+    [InlineData("cut", "replanning", 1)]
     [InlineData("stop", "replay", 8)]
     [InlineData("corrupt", "replay", 1)]
     public async Task Streams_go_on_with_the_tokens_of_an_undisturbed_run(string fault, string phase, int sequences)
@@ -44,7 +40,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         var requests = phase == "prefill" ? Prompts(sequences) : LostWorkerTests.Requests(cluster, sequences);
         var undisturbed = await Task.WhenAll(requests.Select(cluster.IdsAsync));
         var steps = cluster.Host.Scheduler.Counts.Steps;
-        if (phase == "loading")
+        if (phase == "replanning")
             cluster.Host.Recovery.Interrupted += _ => CauseAsync().Wait(RunningCluster.Patience);
 
         var running = requests.Select(request => new Reading(cluster.Host.Scheduler.Generate(request, default))).ToList();
@@ -52,11 +48,11 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
             await UntilAsync(() => cluster.Host.Scheduler.Counts.Steps >= steps + 5);
         else
             await Task.WhenAll(running.Select(reading => reading.HasAsync(5)));
-        if (phase is "loading" or "replay")
+        if (phase is "replanning" or "replay")
             cluster.Workers.Workers[3].Process.Kill();
         if (phase == "replay")
             await UntilAsync(() => cluster.Host.Pipeline.Epoch > 1);
-        if (phase != "loading")
+        if (phase != "replanning")
             await CauseAsync();
 
         foreach (var (reading, expected) in running.Zip(undisturbed))
@@ -64,7 +60,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         await UntilAsync(() => cluster.Host.Condition.State == "ready");
         foreach (var report in cluster.Host.Recovery.Reports)
             output.WriteLine($"{report}");
-        Assert.True(cluster.Host.Pipeline.Epoch > (phase is "loading" or "replay" ? 2 : 1));
+        Assert.True(cluster.Host.Pipeline.Epoch > (phase == "replay" ? 2 : 1));
         if (damaging is not null)
             Assert.Equal(1, damaging.Damaged);
         else
@@ -109,21 +105,18 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         Assert.Equal(1, cluster.Host.Pipeline.Epoch);
     }
 
-    [Theory]
-    [InlineData("KILL")]
-    [InlineData("STOP")]
-    public async Task A_worker_that_is_lost_while_the_first_stages_load_is_named(string signal)
+    [Fact]
+    public async Task A_worker_that_is_lost_while_the_first_stages_load_is_named()
     {
         await using var workers = await LocalWorkers.StartAsync(3, 1, RunningCluster.WorkerMemory, RunningCluster.Program, default);
         var lost = workers.Workers[1];
         // Called by who loads, so that nothing is loaded further meanwhile.
-        var progress = new Told(() => Signal.SendAsync(signal, lost.Process).Wait(RunningCluster.Patience));
+        var progress = new Told(() => Signal.SendAsync("KILL", lost.Process).Wait(RunningCluster.Patience));
 
         var starting = CoordinatorHost.StartAsync(RunningCluster.Config(workers), progress, null, default);
         var error = await Assert.ThrowsAsync<StageFailureException>(() => starting.WaitAsync(RunningCluster.Patience));
 
         Assert.Contains(lost.Name, error.Message, StringComparison.Ordinal);
-        await Signal.SendAsync("CONT", lost.Process);
     }
 
     private static List<GenerationRequest> Prompts(int count) => [.. Enumerable.Range(0, count).Select(i =>
