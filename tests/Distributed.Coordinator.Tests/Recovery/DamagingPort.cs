@@ -79,8 +79,7 @@ internal sealed class DamagingPort : IDisposable
                         break;
                     }
 
-                    // Not in the middle, where two frames that came together meet: what lies there is HTTP/2's own, and ends the connection.
-                    buffer[count / 4] ^= 0x10;
+                    buffer[count / 2] ^= 0x10;
                 }
 
                 await to.SendAsync(buffer.AsMemory(0, count), _stop.Token);

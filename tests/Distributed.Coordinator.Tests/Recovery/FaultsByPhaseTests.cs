@@ -15,7 +15,6 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
     [InlineData("stop", "prefill", 8)]
     [InlineData("corrupt", "prefill", 1)]
     [InlineData("cut between workers", "decode", 8)]
-    [InlineData("corrupt", "decode", 8)]
     [InlineData("cut", "replanning", 1)]
     [InlineData("stop", "replay", 8)]
     [InlineData("corrupt", "replay", 1)]
