@@ -32,10 +32,9 @@ public sealed class StateStore : IDisposable
     /// <exception cref="IOException">It cannot be opened, or another coordinator has it.</exception>
     public static StateStore Open(ClusterConfig config) => config.State.Provider switch
     {
-        StateProvider.Memory or StateProvider.Sqlite when config.State.Connection is null && config.Data is null => InMemory,
         StateProvider.Memory => InMemory,
         StateProvider.PostgreSql => OpenServer(config),
-        _ => OpenFile(config),
+        _ => config.State.Connection is null && config.Data is null ? InMemory : OpenFile(config),
     };
 
     /// <summary>State that ends with the process.</summary>

@@ -59,6 +59,9 @@ public class ClusterFileTests
             max-prompt: 100
             max-requests: 8
             header-timeout: 1s
+            lease: 5m
+            data: data
+            state: { provider: sqlite, connection: state/c.db }
             tls: { ca: ca.crt, certificate: me.crt, key: /keys/me.key }
             workers:
               - name: desktop
@@ -91,6 +94,8 @@ public class ClusterFileTests
         Assert.Equal(("/clusters/keys", "/clusters/http.crt", "/keys/http.key"), (config.ApiKeyFile, config.HttpCertificate, config.HttpKey));
         Assert.Equal((1 << 20, 100, 8, 1), (config.MaxBody, config.MaxPrompt, config.MaxRequests, config.HeaderTimeout.TotalSeconds));
         Assert.Equal(("/clusters/ca.crt", "/clusters/me.crt", "/keys/me.key"), (config.Tls!.Ca, config.Tls.Certificate, config.Tls.Key));
+        Assert.Equal((TimeSpan.FromMinutes(5), "/clusters/data"), (config.Lease, config.Data));
+        Assert.Equal(new StateConfig { Provider = StateProvider.Sqlite, Connection = "/clusters/state/c.db" }, config.State);
         Assert.Equal("desktop", config.Workers[0].Name);
         Assert.Equal("Desktop.local:7100", config.Workers[0].Address.ToString());
         Assert.Equal(["cuda:0", "cpu"], config.Workers[0].Devices);
@@ -115,6 +120,20 @@ public class ClusterFileTests
         Assert.NotNull(Parse(Far + "api-key-file: k\ntls: { ca: a, certificate: b, key: c }").Tls);
         Assert.Equal("c.yaml:4: tls.key: is missing", Assert.Single(Errors(Far + "tls: { ca: a, certificate: b }\napi-key-file: k")).ToString());
         Assert.Equal("c.yaml:1: http-key: is missing: a certificate and its key go together", Assert.Single(Errors(Minimal + "\nhttp-certificate: a")).ToString());
+    }
+
+    [Fact]
+    public void Rules_of_the_state_are_told_without_its_connection_which_may_have_a_password()
+    {
+        var errors = Errors(Minimal + "\nstate: { provider: memory, connection: \"Password=hidden\\0\" }\nlease: 100ms").Select(error => error.ToString()).ToList();
+
+        Assert.Equal(3, errors.Count);
+        Assert.Contains(errors, error => error.EndsWith("state.connection: means nothing to state in memory", StringComparison.Ordinal));
+        Assert.Contains(errors, error => error.EndsWith("lease is 0.1 s: must lie between 1s and 24h", StringComparison.Ordinal));
+        Assert.DoesNotContain(errors, error => error.Contains("hidden", StringComparison.Ordinal));
+        Assert.EndsWith(
+            "state.connection: is missing: PostgreSQL is reached by a connection string",
+            Assert.Single(Errors(Minimal + "\nstate: { provider: postgresql }")).ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
