@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
+using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
 using Distributed.Coordinator.Recovery;
 using Distributed.Coordinator.Scheduling;
@@ -140,9 +141,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
             pipeline = found.Pipeline;
             if (pipeline is null)
             {
-                var placement = ClusterPlan.Make(model, found.Config, survey);
-                var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
-                pipeline = await Pipeline.StartAsync(model, config, placement, epoch, progress, cancellation);
+                (pipeline, survey) = await LoadAsync(model, config, found, grain, progress, isRestart: record is not null, cancellation);
                 await grain.PlaceAsync(RecordOf(pipeline, model, config, found.Drained)).WaitAsync(GrainTimeout, cancellation);
             }
 
@@ -240,6 +239,28 @@ public sealed class CoordinatorHost : IAsyncDisposable
         await grain.PlaceAsync(RecordOf(pipeline, Model, Config, Recovery.Drained)).WaitAsync(GrainTimeout, cancellation);
         _recorder.MoveTo(LayoutOf(pipeline, Model.Config));
         _pipeline = pipeline;
+    }
+
+    // Where sessions wait for it, a worker that is lost before all stages are there is planned without, as it would be later.
+    private static async Task<(Pipeline Pipeline, ClusterSurvey Survey)> LoadAsync(
+        ModelFile model, ClusterConfig config, PipelineStart found, IPipelineGrain grain, IProgress<LoadingProgress>? progress, bool isRestart,
+        CancellationToken cancellation)
+    {
+        var survey = found.Survey;
+        for (var started = Stopwatch.GetTimestamp(); ; survey = await ClusterSurvey.MakeAsync(model, found.Config, cancellation))
+        {
+            var placement = ClusterPlan.Make(model, found.Config, survey);
+            var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+            try
+            {
+                return (await Pipeline.StartAsync(model, config, placement, epoch, progress, watchWhileLoading: isRestart, cancellation), survey);
+            }
+            catch (StageFailureException error) when (
+                isRestart && (error.Failure.Code is FailureCode.HopLost or FailureCode.NextUnreachable or FailureCode.WorkerStopping)
+                && Stopwatch.GetElapsedTime(started) < config.RecoveryTimeout)
+            {
+            }
+        }
     }
 
     private static async Task StopAsync(Task<LocalSilo> starting)

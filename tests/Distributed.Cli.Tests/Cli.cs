@@ -14,7 +14,8 @@ internal sealed record CliResult(int ExitCode, string Out, string Error)
 /// <summary>The real program, started as a user would start it, with its streams piped.</summary>
 internal sealed partial class Cli : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    // As long as a machine may need that does more than these tests; a test that hangs is ended a little later.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(150);
 
     // What the developer's own workers have measured and kept is not touched, and does not decide what a test finds.
     private static readonly TempFolder Caches = new();

@@ -58,7 +58,7 @@ internal sealed class LeftStages(PipelineRecord record, ClusterConfig config)
     {
         if (NodeAddress.TryParse(stage.Address) is not { } address)
             return null;
-        using var channel = NodeChannel.Open(address, config.FailureTimeout, config.LinkOf(stage.Worker));
+        using var channel = NodeChannel.Open(address, config.FailureTimeout, config.LinkOf(stage.Worker), config.PeerOf(stage.Worker));
         try
         {
             return await call(new StageService.StageServiceClient(channel));
