@@ -48,7 +48,7 @@ public sealed class SessionsTests
             await Task.Delay(5);
         server.Workers.Workers[1].Process.Kill();
 
-        await Task.WhenAll(requests).WaitAsync(RunningCluster.Patience);
+        await Task.WhenAll(requests).WaitAsync(3 * RunningCluster.Patience);
 
         ClusterSessions told;
         using var timeout = new CancellationTokenSource(RunningCluster.Patience);
