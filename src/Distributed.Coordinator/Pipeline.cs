@@ -46,6 +46,8 @@ public sealed partial class Pipeline : IAsyncDisposable
     private readonly Func<string, NodePeer?> _peerOf;
     private ForwardStream? _forward;
     private PeerClock? _returnClock;
+    private long _sent = -1;
+    private long _heard;
     private int _ended;
 
     private Pipeline(Placement placement, long epoch, ClusterConfig config, string? name = null)
@@ -293,6 +295,7 @@ public sealed partial class Pipeline : IAsyncDisposable
         _forward = await ForwardStream.OpenAsync(
             first.Address, hello, Placement.Stages.Count, cancellation, _firstLink, _peerOf(first.Worker), _failureTimeout);
         _tasks.Add(SendAsync(_forward));
+        _tasks.Add(WatchProgressAsync(model.Config));
         await _workers.OpenClocksAsync(cancellation);
         _returnClock = _workers.ClockOf(Placement.Stages[^1]);
     }
@@ -319,14 +322,13 @@ public sealed partial class Pipeline : IAsyncDisposable
     // Steps are numbered here, where their order is settled.
     private async Task SendAsync(ForwardStream forward)
     {
-        var number = 0L;
         try
         {
             await foreach (var order in _orders.Reader.ReadAllAsync(_stopping.Token))
             {
                 if (order.Pending is { } pending)
                 {
-                    pending.Step.Step_ = number++;
+                    pending.Step.Step_ = Interlocked.Increment(ref _sent);
                     _steps[pending.Step.Step_] = pending;
                     pending.HandedNs = NodeClock.Now;
                     await forward.SendAsync(pending.Step);
@@ -355,6 +357,7 @@ public sealed partial class Pipeline : IAsyncDisposable
             await foreach (var stageEvent in call.ResponseStream.ReadAllAsync(_stopping.Token))
             {
                 Seen(stage);
+                Interlocked.Increment(ref _heard);
                 switch (stageEvent.EventCase)
                 {
                     case StageEvent.EventOneofCase.Started:

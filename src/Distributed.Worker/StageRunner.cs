@@ -41,7 +41,11 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly Func<StageRunner>? _nextHere;
     private IStageHop? _nextStream;
     private PeerPulse? _nextPulse;
-    private long _lastStep;
+    private long _lastStep = -1;
+    private long _lastDone = -1;
+    private long _taken;
+    private long _done;
+    private volatile bool _isComputing;
     private int _attached;
     private int _disposed;
 
@@ -146,12 +150,14 @@ public sealed class StageRunner : IAsyncDisposable
                 Identity.CheckEpoch(frame.Step.Epoch, sender);
                 if (frame.Step.Step_ <= _lastStep)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
-                _lastStep = frame.Step.Step_;
+                Interlocked.Exchange(ref _lastStep, frame.Step.Step_);
+                Interlocked.Increment(ref _taken);
                 return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
             case StageFrame.FrameOneofCase.Release:
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
                 if (frame.Release.Sequences.Count + frame.Release.Forks.Count is > MostReleased and var named)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent a release of {named} sequences, must be at most {MostReleased}");
+                Interlocked.Increment(ref _taken);
                 return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now), cancellation);
             default:
                 throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
@@ -168,6 +174,17 @@ public sealed class StageRunner : IAsyncDisposable
             (report.Load, report.Memory) = (Request, MemoryReport);
         return report;
     }
+
+    /// <summary>How far its steps have come.</summary>
+    public StageProgress Progress => new()
+    {
+        Stage = Identity.Stage,
+        Computing = _isComputing,
+        Taken = Interlocked.Read(ref _taken),
+        Done = Interlocked.Read(ref _done),
+        LastTaken = Interlocked.Read(ref _lastStep),
+        LastDone = Interlocked.Read(ref _lastDone),
+    };
 
     /// <summary>The stage's memory, as the protocol has it.</summary>
     public LoadedStage MemoryReport => new()
@@ -226,7 +243,11 @@ public sealed class StageRunner : IAsyncDisposable
         {
             while (_inbox.TryTake(out var order))
             {
+                _isComputing = true;
                 var outcome = _computation.Run(order);
+                Interlocked.Increment(ref _done);
+                Interlocked.Exchange(ref _lastDone, order.Step?.Step_ ?? _lastDone);
+                _isComputing = false;
                 _unsent.Wait(_stopping.Token);
                 _sending = SendBehindAsync(_sending, outcome);
             }

@@ -183,6 +183,14 @@ public sealed partial class StageServiceEndpoint(
     }
 
     /// <inheritdoc/>
+    public override Task<ProgressReport> ReportProgress(ProgressRequest request, ServerCallContext context)
+    {
+        var report = new ProgressReport();
+        report.Stages.Add(stages.All.Where(stage => stage.Identity.Pipeline == request.Pipeline).Select(stage => stage.Progress));
+        return Task.FromResult(report);
+    }
+
+    /// <inheritdoc/>
     public override Task<KvReport> ReportKv(KvRequest request, ServerCallContext context)
     {
         var report = new KvReport();

@@ -89,7 +89,8 @@ public sealed partial class GpuDeviceTests : IDisposable
             "lab", "gpu", "--device", "ilgpu-cpu", "--out", folder, "--shape", "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300",
             "--types", "q4_0", "--greedy", "2", "-p", "8", "-n", "1", "-r", "1", "-t", "1", "--json");
 
-        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        Assert.True(result.ExitCode == 0, result.Error);
+        Assert.Empty(result.Errors);
         var document = JsonDocument.Parse(result.Out).RootElement;
         Assert.Equal(
             ["logits Q4_0 True", "bits Q4_0 True", "greedy Tales 5M True"],

@@ -5,14 +5,16 @@ namespace Distributed.Coordinator.Scheduling;
 
 /// <summary>
 /// Who may run. A request gets a place when fewer than the most sequences run and every stage has KV blocks for all tokens it
-/// may come to; until then it waits, first come, first served. Idle sessions make room, oldest first, when it is needed.
+/// may come to; until then it waits, first come, first served. Idle sessions make room, oldest first, when it is needed; one whose
+/// first tokens are the request's own leaves it the KV cache as it is.
 /// The lock is held for book-keeping only, never across a call.
 /// </summary>
 /// <param name="sequences">The most requests that run at once.</param>
 /// <param name="kvBlocks">Blocks in the KV cache of every stage.</param>
 /// <param name="maxWaiting">The most requests that wait.</param>
 /// <param name="release">Frees a session's KV on every stage; done when the last stage has said so. May not throw.</param>
-internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Func<Session, Task> release)
+/// <param name="ended">Told, under the lock, that a session has left its KV cache to another one; null for nobody.</param>
+internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Func<Session, Task> release, Action<Session>? ended = null)
 {
     private readonly Lock _lock = new();
     private readonly LinkedList<Waiter> _waiting = [];
@@ -39,14 +41,16 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     /// <param name="id">The session to go on with, or to begin; null for a session that ends with the request.</param>
     /// <param name="tokens">The most tokens the sequence may come to.</param>
     /// <param name="cancellation">Leaves the queue.</param>
+    /// <param name="prompt">What it begins with; null where no session's KV cache is to be used for it.</param>
     /// <exception cref="InvalidInputException">Not even an empty KV cache has room for that many tokens.</exception>
     /// <exception cref="QueueFullException">Too many wait already.</exception>
-    public async Task<Place> EnterAsync(string? id, int tokens, CancellationToken cancellation)
+    public async Task<Place> EnterAsync(
+        string? id, int tokens, CancellationToken cancellation, IReadOnlyList<int>? prompt = null)
     {
         var blocks = StageSpec.BlocksFor(tokens);
         if (blocks > kvBlocks)
             throw new InvalidInputException("tokens", $"{tokens}", $"needs {blocks} blocks of KV cache, but a stage has {kvBlocks} in all");
-        var waiter = new Waiter(id, blocks);
+        var waiter = new Waiter(id, blocks, prompt);
         LinkedListNode<Waiter> node;
         Work work;
         lock (_lock)
@@ -243,8 +247,13 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
             var missing = waiter.Blocks - (kept?.Blocks ?? 0) - (kvBlocks - _usedBlocks);
             if (missing > 0)
             {
-                MakeRoom(missing - _releasingBlocks, kept, work);
-                break;
+                var alike = kept is null ? MostAlike(waiter) : null;
+                // The rest of the room may have to come from others first.
+                if (!MakeRoom(missing - _releasingBlocks, kept, alike, work) || missing > alike!.Blocks)
+                    break;
+                kept = HandOver(alike, waiter.Session);
+                if (kept is null)
+                    break;
             }
 
             _waiting.Remove(node);
@@ -257,7 +266,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
 
     private Place NewPlace(string? id)
     {
-        var place = new Place(new Session(id ?? $"request-{Guid.NewGuid():N}", ++_lastSequence, kept: id is not null));
+        var place = new Place(new Session(NameOf(id), ++_lastSequence, kept: id is not null));
         _places.Add(place);
         if (id is not null)
             _kept[id] = place;
@@ -272,16 +281,48 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         return place;
     }
 
-    private void MakeRoom(int blocks, Place? keep, Work work)
+    // The idle session that has the most of a request's first tokens in the KV cache, a block of them at least.
+    private Place? MostAlike(Waiter waiter)
+    {
+        if (waiter.Prompt is null)
+            return null;
+        var best = _kept.Values.Where(place => place.Idle).Select(place => (Place: place, Tokens: place.Session.Reusable(waiter.Prompt)))
+            .DefaultIfEmpty().MaxBy(one => one.Tokens);
+        return best.Tokens >= StageSpec.KvBlockTokens ? best.Place : null;
+    }
+
+    // The request's first step cuts off what is not its own, as if its session had gone on. Null while others use the blocks.
+    private Place? HandOver(Place from, string? id)
+    {
+        if (from.Session.TryHandOver(NameOf(id), kept: id is not null) is not { } heir)
+            return null;
+        var place = new Place(heir) { Blocks = from.Blocks };
+        _places.Remove(from);
+        _places.Add(place);
+        _kept.Remove(from.Session.Id);
+        if (id is not null)
+            _kept[id] = place;
+        ended?.Invoke(from.Session);
+        return place;
+    }
+
+    private static string NameOf(string? id) => id ?? $"request-{Guid.NewGuid():N}";
+
+    // Whether the last of it is to come from the session that is alike.
+    private bool MakeRoom(int blocks, Place? keep, Place? alike, Work work)
     {
         foreach (var idle in _kept.Values.Where(place => place.Idle && place != keep).OrderBy(place => place.LastUsed).ToList())
         {
             if (blocks <= 0)
-                return;
+                break;
             blocks -= idle.Blocks;
+            if (idle == alike)
+                return true;
             BeginRelease(idle);
             work.Evicted.Add(idle);
         }
+
+        return false;
     }
 
     private void Resize(Place place, int blocks)
@@ -328,13 +369,15 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         public List<Place> Evicted { get; } = [];
     }
 
-    private sealed class Waiter(string? session, int blocks)
+    private sealed class Waiter(string? session, int blocks, IReadOnlyList<int>? prompt)
     {
         private readonly TaskCompletionSource<Place> _place = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public string? Session => session;
 
         public int Blocks => blocks;
+
+        public IReadOnlyList<int>? Prompt => prompt;
 
         public Task<Place> Place => _place.Task;
 

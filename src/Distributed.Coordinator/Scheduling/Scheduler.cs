@@ -19,6 +19,7 @@ public sealed class Scheduler : IAsyncDisposable
     private readonly Predicate<int> _isEnd;
     private readonly Admission _admission;
     private readonly int _context;
+    private readonly bool _sharesPrefixes;
     private readonly ConcurrentDictionary<Task, bool> _ending = new();
     private readonly CancellationTokenSource _stop = new();
 
@@ -37,7 +38,8 @@ public sealed class Scheduler : IAsyncDisposable
         _isEnd = isEnd;
         _context = pipeline.Placement.Context;
         var kvBlocks = pipeline.Placement.Stages.Min(stage => stage.Spec.KvBlocks);
-        _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync);
+        _admission = new Admission(config.Sequences, kvBlocks, config.MaxWaiting, ReleaseAsync, session => changed(session, true));
+        _sharesPrefixes = sharesPrefixes;
         Steps = new StepLoop(pipeline, config.MaxBatchTokens, recovers ? _admission.LoseKv : null, sharesPrefixes ? () => _admission.Sessions : null);
         if (!recovers)
             _ = CloseBehindAsync(pipeline);
@@ -99,7 +101,7 @@ public sealed class Scheduler : IAsyncDisposable
     internal StepLoop Steps { get; }
 
     internal Task<Place> EnterAsync(GenerationRequest request, CancellationToken cancellation) =>
-        _admission.EnterAsync(request.Session, CachedTokens(request), cancellation);
+        _admission.EnterAsync(request.Session, CachedTokens(request), cancellation, _sharesPrefixes ? request.Tokens : null);
 
     internal SequenceRun Run(Session session, GenerationRequest request) =>
         new(session, request, (token, generated) => Judge(request, token, generated), _changed);

@@ -29,8 +29,8 @@ internal sealed record RestoredSessions(IReadOnlyList<(Session Session, int Bloc
     public static async Task<RestoredSessions> ReadAsync(IGrainFactory grains, bool isSameModel, IReadOnlyList<StageKv> held)
     {
         var directory = grains.GetGrain<ISessionDirectoryGrain>(ISessionDirectoryGrain.Key);
-        var restored = new List<(Session, int)>();
-        var last = 0L;
+        var goingOn = new List<SessionRecord>();
+        var last = held.SelectMany(stage => stage.Sequences).Select(one => one.Sequence).DefaultIfEmpty(0).Max();
         var useless = new List<string>();
         foreach (var ids in (await directory.ListAsync()).Reverse().Chunk(ReadsAtOnce))
         {
@@ -39,8 +39,8 @@ internal sealed record RestoredSessions(IReadOnlyList<(Session Session, int Bloc
                 if (session is null)
                     continue;
                 last = Math.Max(last, session.Sequence);
-                if (session is { Kept: true, State: not SessionState.Ended } && isSameModel && restored.Count < Max)
-                    restored.Add(Restore(session, held.Count > 0 && session.Epoch == held[0].Epoch ? held : []));
+                if (session is { Kept: true, State: not SessionState.Ended } && isSameModel && goingOn.Count < Max)
+                    goingOn.Add(session);
                 else if (session.State != SessionState.Ended)
                     useless.Add(session.Id);
             }
@@ -52,13 +52,18 @@ internal sealed record RestoredSessions(IReadOnlyList<(Session Session, int Bloc
             await grains.GetGrain<ISessionGrain>(id).ForgetAsync();
         }
 
+        // One may have left its KV cache to another one, and not be on record as ended: the one used last has it.
+        var taken = new HashSet<long>();
+        var restored = goingOn.Select(session => !taken.Add(session.Sequence)
+            ? Restore(session with { Sequence = ++last }, [])
+            : Restore(session, held.Count > 0 && session.Epoch == held[0].Epoch ? held : [])).ToList();
         // The one used last comes last: idle sessions make room in that order.
         restored.Reverse();
-        var goOn = restored.Where(one => one.Item2 > 0).Select(one => one.Item1.Sequence).ToHashSet();
+        var goOn = restored.Where(one => one.Blocks > 0).Select(one => one.Session.Sequence).ToHashSet();
         var sequences = held.SelectMany(stage => stage.Sequences).Select(one => one.Sequence).Distinct().ToList();
         return new RestoredSessions(restored, [.. sequences.Where(sequence => !goOn.Contains(sequence))])
         {
-            LastSequence = Math.Max(last, sequences.DefaultIfEmpty(0).Max()),
+            LastSequence = last,
         };
     }
 

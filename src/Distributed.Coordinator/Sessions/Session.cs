@@ -28,7 +28,7 @@ public sealed class Session
     private int _recorded;
 
     /// <param name="id">The name, from the client or made up.</param>
-    /// <param name="sequence">The number by which workers know it; never used twice in a pipeline.</param>
+    /// <param name="sequence">The number by which workers know it; never used twice in a pipeline, but by one that goes on with another's KV cache.</param>
     /// <param name="kept">Whether its KV cache outlives a request.</param>
     public Session(string id, long sequence, bool kept) => (Id, Sequence, Kept) = (id, sequence, kept);
 
@@ -202,6 +202,24 @@ public sealed class Session
         lock (_lock)
             if (--_pins == 0)
                 _unpinned?.TrySetResult();
+    }
+
+    /// <summary>Ends it, and has another session go on with its KV cache under the same number.</summary>
+    /// <param name="id">The other one's name.</param>
+    /// <param name="kept">Whether the other one's KV cache outlives a request.</param>
+    /// <returns>The other one; null, and nothing has changed, while a third one is about to share blocks.</returns>
+    internal Session? TryHandOver(string id, bool kept)
+    {
+        lock (_lock)
+        {
+            if (_pins > 0 || _releasing)
+                return null;
+            var heir = new Session(id, Sequence, kept) { _cached = _cached, _shared = _shared, _taken = _taken };
+            heir._tokens.AddRange(_tokens);
+            (_releasing, _cached) = (true, 0);
+            Change(SessionState.Ended);
+            return heir;
+        }
     }
 
     /// <summary>From now on nobody can use the KV cache; done when nobody does.</summary>

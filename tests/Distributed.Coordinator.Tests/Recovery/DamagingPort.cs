@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using Distributed.Cluster;
@@ -5,16 +6,22 @@ using Distributed.Cluster;
 namespace Distributed.Coordinator.Tests.Recovery;
 
 /// <summary>
-/// A port in front of a worker that damages, once told to, what is sent to it: one bit in the middle of one large packet, or its end cut
-/// off. Small packets, which carry no hidden states, go through as they are.
+/// A port in front of a worker that damages, once told to, what is sent to it in one large packet. Small packets, which carry no hidden
+/// states, go through as they are.
 /// </summary>
 internal sealed class DamagingPort : IDisposable
 {
+    private const int FrameHeader = 9;
+    private const int MessageHeader = 5;
+
+    // The second of four bytes: a megabyte more.
+    private const int LengthAt = FrameHeader + 2;
+
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource _stop = new();
     private readonly NodeAddress _worker;
     private int _damages;
-    private bool _cutsOff;
+    private Damage _damage;
 
     public DamagingPort(NodeAddress worker)
     {
@@ -28,9 +35,9 @@ internal sealed class DamagingPort : IDisposable
     /// <summary>How often it has done so.</summary>
     public int Damaged { get; private set; }
 
-    public void Damage(bool cutsOff)
+    public void Do(Damage damage)
     {
-        _cutsOff = cutsOff;
+        _damage = damage;
         Volatile.Write(ref _damages, 1);
     }
 
@@ -63,6 +70,11 @@ internal sealed class DamagingPort : IDisposable
         }
     }
 
+    // A DATA frame of HTTP/2 with all of a gRPC message that is not compressed.
+    private static bool BeginsMessage(byte[] packet, int count) => packet[3] == 0 && packet[9] == 0
+        && BinaryPrimitives.ReadInt32BigEndian(packet) >> 8 <= count - FrameHeader
+        && BinaryPrimitives.ReadInt32BigEndian(packet.AsSpan(FrameHeader + 1)) == (BinaryPrimitives.ReadInt32BigEndian(packet) >> 8) - MessageHeader;
+
     private async Task PassAsync(Socket from, Socket to, bool damages)
     {
         var buffer = new byte[1 << 16];
@@ -70,16 +82,16 @@ internal sealed class DamagingPort : IDisposable
         {
             while (await from.ReceiveAsync(buffer, _stop.Token) is var count and > 0)
             {
-                if (damages && count > 300 && Interlocked.Exchange(ref _damages, 0) == 1)
+                if (damages && count > 300 && (_damage != Damage.Length || BeginsMessage(buffer, count)) && Interlocked.Exchange(ref _damages, 0) == 1)
                 {
                     Damaged++;
-                    if (_cutsOff)
+                    if (_damage == Damage.End)
                     {
                         await to.SendAsync(buffer.AsMemory(0, count / 2), _stop.Token);
                         break;
                     }
 
-                    buffer[count / 2] ^= 0x10;
+                    buffer[_damage == Damage.Length ? LengthAt : count / 2] ^= 0x10;
                 }
 
                 await to.SendAsync(buffer.AsMemory(0, count), _stop.Token);
@@ -93,4 +105,17 @@ internal sealed class DamagingPort : IDisposable
         from.Dispose();
         to.Dispose();
     }
+}
+
+/// <summary>What a <see cref="DamagingPort"/> does to a packet.</summary>
+public enum Damage
+{
+    /// <summary>A bit in the middle turned over.</summary>
+    Bit,
+
+    /// <summary>The end cut off, and the connection with it.</summary>
+    End,
+
+    /// <summary>A bit of the message's length: the receiver waits for a megabyte that nobody sends.</summary>
+    Length,
 }

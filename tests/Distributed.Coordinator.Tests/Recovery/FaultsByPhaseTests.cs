@@ -15,6 +15,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
     [InlineData("stop", "prefill", 8)]
     [InlineData("corrupt", "prefill", 1)]
     [InlineData("cut between workers", "decode", 8)]
+    [InlineData("corrupt", "decode", 8)]
     [InlineData("cut", "replanning", 1)]
     [InlineData("stop", "replay", 8)]
     [InlineData("corrupt", "replay", 1)]
@@ -77,7 +78,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
             else if (fault == "cut")
                 port!.Cut();
             else if (fault == "corrupt")
-                damaging!.Damage(cutsOff: false);
+                damaging!.Do(Damage.Bit);
             else
                 port!.CutHop();
         }

@@ -2,6 +2,7 @@ using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Tests.Recovery;
 using Distributed.Core;
 using Distributed.Core.Sampling;
+using Distributed.Grains;
 
 namespace Distributed.Coordinator.Tests.Sessions;
 
@@ -89,6 +90,27 @@ public sealed class SharedPrefixTests
         Assert.Equal(expectedBack, tokens.Select(token => token.Id));
         Assert.Equal(100 / Block * Block, generation.Statistics.ReusedTokens);
         Assert.Equal(expected, await running.ToEndAsync());
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("second")]
+    public async Task A_session_that_must_make_room_leaves_its_cache_to_a_request_that_begins_alike(string? name)
+    {
+        await using var cluster = await RunningCluster.StartAsync(change: config => config with { Sequences = 1, Context = 512 });
+        var request = Request(tail: 2) with { MaxTokens = 40 };
+        var expected = await cluster.IdsAsync(request);
+        await cluster.IdsAsync(Request(tail: 1) with { Session = "first", MaxTokens = 5 });
+
+        var (tokens, generation) = await cluster.GenerateAsync(request with { Session = name });
+
+        Assert.Equal(expected, tokens.Select(token => token.Id));
+        Assert.Equal(Prefix, generation.Statistics.ReusedTokens);
+        await cluster.Host.FlushSessionsAsync(default);
+        Assert.Equal(SessionState.Ended, (await cluster.Host.GetSessionAsync("first", default))!.State);
+        if (name is not null)
+            Assert.True(await cluster.Host.Scheduler.EndSessionAsync(name));
+        await cluster.EmptyAsync();
     }
 
     [Fact]
