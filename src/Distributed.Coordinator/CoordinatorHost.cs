@@ -253,7 +253,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
             var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
             try
             {
-                return (await Pipeline.StartAsync(model, config, placement, epoch, progress, watchWhileLoading: isRestart, cancellation), survey);
+                return (await Pipeline.StartAsync(model, config, placement, epoch, progress, resumesSending: !isRestart, cancellation), survey);
             }
             catch (StageFailureException error) when (
                 isRestart && (error.Failure.Code is FailureCode.HopLost or FailureCode.NextUnreachable or FailureCode.WorkerStopping)

@@ -104,17 +104,17 @@ public sealed partial class Pipeline : IAsyncDisposable
         long epoch,
         IProgress<LoadingProgress>? progress,
         CancellationToken cancellation) =>
-        StartAsync(model, config, placement, epoch, progress, watchWhileLoading: false, cancellation);
+        StartAsync(model, config, placement, epoch, progress, resumesSending: true, cancellation);
 
-    /// <summary>The same, and says how long a worker that falls silent while it loads is waited for.</summary>
+    /// <summary>The same, and says how long a worker is waited for that falls silent while weights are sent to it.</summary>
     /// <param name="model">The model.</param>
     /// <param name="config">The cluster.</param>
     /// <param name="placement">Where each stage goes.</param>
     /// <param name="epoch">The number of the placement.</param>
     /// <param name="progress">Told how far each stage is; null for nobody.</param>
-    /// <param name="watchWhileLoading">
-    /// No longer than at work, because others can take its place; else as long as connections hold, and weights that were being sent go
-    /// on from where they stopped when it comes back.
+    /// <param name="resumesSending">
+    /// As long as connections hold, and the weights go on from where they stopped when it comes back; else no longer than at work, because
+    /// others can take its place. One that needs no weights is never waited for longer than that.
     /// </param>
     /// <param name="cancellation">Gives up.</param>
     internal static async Task<Pipeline> StartAsync(
@@ -123,34 +123,27 @@ public sealed partial class Pipeline : IAsyncDisposable
         Placement placement,
         long epoch,
         IProgress<LoadingProgress>? progress,
-        bool watchWhileLoading,
+        bool resumesSending,
         CancellationToken cancellation)
     {
         var pipeline = new Pipeline(placement, epoch, config);
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         try
         {
-            if (watchWhileLoading)
-            {
-                pipeline.WatchPulses();
-                _ = pipeline.Failed.ContinueWith(_ => ending.CancelAsync(), ending.Token, TaskContinuationOptions.None, TaskScheduler.Default);
-            }
-
+            pipeline.WatchPulses(worker => resumesSending && pipeline._workers.IsSendingTo(worker));
+            _ = pipeline.Failed.ContinueWith(_ => ending.CancelAsync(), ending.Token, TaskContinuationOptions.None, TaskScheduler.Default);
             pipeline.Memory = await pipeline.LoadAsync(model, config, progress, ending.Token);
             await pipeline.ConnectAsync(model, ending.Token);
-            if (!watchWhileLoading)
-                pipeline.WatchPulses();
+            // Those that were excused once are not asked any more.
+            await pipeline.EndPulsesAsync();
+            pipeline.WatchPulses();
             return pipeline;
-        }
-        catch when (!watchWhileLoading)
-        {
-            await pipeline.DisposeAsync();
-            throw;
         }
         catch (Exception error)
         {
             var lost = pipeline.Failed.IsCompleted ? await pipeline.Failed : (error as StageFailureException)?.Failure;
-            await pipeline.RetireAsync(lost?.Worker, config.FailureTimeout);
+            var gone = lost?.Code is FailureCode.HopLost or FailureCode.NextUnreachable ? lost.Worker : null;
+            await pipeline.RetireAsync(gone, config.FailureTimeout);
             if (lost is not null && !cancellation.IsCancellationRequested)
                 throw new StageFailureException(lost, error);
             throw;
@@ -249,8 +242,7 @@ public sealed partial class Pipeline : IAsyncDisposable
             return;
         Fail(new Failure { Code = FailureCode.HopLost, Message = "the pipeline has been stopped", Worker = "coordinator", Stage = -1 });
         _orders.Writer.TryComplete();
-        foreach (var pulse in _pulses.Values)
-            await pulse.DisposeAsync();
+        await EndPulsesAsync();
         if (_forward is not null)
             await (polite ? _forward.DisposeAsync() : _forward.AbortAsync());
         await unload(Name);
@@ -260,18 +252,23 @@ public sealed partial class Pipeline : IAsyncDisposable
         _stopping.Dispose();
     }
 
-    private void WatchPulses()
+    private void WatchPulses(Predicate<string>? excuses = null)
     {
         foreach (var stage in Placement.Stages.DistinctBy(stage => stage.Worker))
         {
-            _pulses[stage.Worker] = new PeerPulse(stage.Address, _linkOf(stage.Worker), _failureTimeout, silence => Fail(new Failure
+            _pulses[stage.Worker] = new PeerPulse(stage.Address, _linkOf(stage.Worker), _failureTimeout, silence =>
             {
-                Code = FailureCode.HopLost,
-                Message = $"has not answered for {silence.TotalSeconds:0.0} s",
-                Worker = stage.Worker,
-                Stage = stage.Index,
-            }), _peerOf(stage.Worker));
+                if (excuses?.Invoke(stage.Worker) != true)
+                    Fail(Lost(stage.Worker, stage.Index, $"has not answered for {silence.TotalSeconds:0.0} s"));
+            }, _peerOf(stage.Worker));
         }
+    }
+
+    private async Task EndPulsesAsync()
+    {
+        foreach (var pulse in _pulses.Values)
+            await pulse.DisposeAsync();
+        _pulses.Clear();
     }
 
     private void Seen(StagePlacement stage)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
@@ -31,6 +32,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
 
     private readonly Dictionary<string, GrpcChannel> _channels = [];
     private readonly Dictionary<string, PeerClock> _clocks = [];
+    private readonly ConcurrentDictionary<StagePlacement, bool> _sending = new();
 
     /// <summary>A client to the worker of a stage.</summary>
     public StageService.StageServiceClient ClientOf(StagePlacement stage)
@@ -66,6 +68,9 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     /// <summary>The clock of a stage's worker, once <see cref="OpenClocksAsync"/> has ended.</summary>
     public PeerClock ClockOf(StagePlacement stage) => _clocks[stage.Address.ToString()];
 
+    /// <summary>Whether a stage of a worker gets its weights over the wire now, or waits for them to go on.</summary>
+    public bool IsSendingTo(string worker) => _sending.Keys.Any(stage => stage.Worker == worker);
+
     /// <summary>Loads one stage, and sends the worker what it lacks of the weights. A transfer that breaks is taken up again.</summary>
     /// <param name="request">The stage.</param>
     /// <param name="stage">Where it goes.</param>
@@ -80,23 +85,32 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
         // While weights are being sent: since when none has arrived.
         Stopwatch? sending = null;
         var received = 0L;
-        while (true)
+        try
         {
-            try
+            while (true)
             {
-                return await LoadOnceAsync(request, stage, source, Observe, cancellation);
+                try
+                {
+                    return await LoadOnceAsync(request, stage, source, Observe, cancellation);
+                }
+                catch (StageFailureException error) when (
+                    error.Failure.Code is FailureCode.HopLost or FailureCode.WeightsUnavailable or FailureCode.WorkerStopping
+                    && sending?.Elapsed < ResumePatience)
+                {
+                    received = 0;
+                    await Task.Delay(ResumeInterval, cancellation);
+                }
             }
-            catch (StageFailureException error) when (
-                error.Failure.Code is FailureCode.HopLost or FailureCode.WeightsUnavailable or FailureCode.WorkerStopping
-                && sending?.Elapsed < ResumePatience)
-            {
-                received = 0;
-                await Task.Delay(ResumeInterval, cancellation);
-            }
+        }
+        finally
+        {
+            _sending.TryRemove(stage, out _);
         }
 
         void Observe(LoadingProgress update, bool wantsWeights)
         {
+            if (wantsWeights)
+                _sending[stage] = true;
             if (wantsWeights && (sending is null || update.BytesReceived != received))
                 sending = Stopwatch.StartNew();
             received = update.BytesReceived;

@@ -151,7 +151,7 @@ public sealed partial class PipelineRecovery
     }
 
     private Task<Pipeline> StartAsync(Placement placement, long epoch) =>
-        Pipeline.StartAsync(_model, _config, placement, epoch, progress: null, watchWhileLoading: true, _stopping.Token);
+        Pipeline.StartAsync(_model, _config, placement, epoch, progress: null, resumesSending: false, _stopping.Token);
 
     private async Task EndAsync(
         Pipeline old, Pipeline next, Move move, Task<(int Sequences, int Tokens)> replayed, long loaded, long stood, MoveReport report)

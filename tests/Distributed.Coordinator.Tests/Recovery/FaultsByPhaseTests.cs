@@ -108,18 +108,21 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         Assert.Equal(1, cluster.Host.Pipeline.Epoch);
     }
 
-    [Fact]
-    public async Task A_worker_that_is_lost_while_the_first_stages_load_is_named()
+    [Theory]
+    [InlineData("KILL", "")]
+    [InlineData("STOP", "has not answered for ")]
+    public async Task A_worker_that_is_lost_while_the_first_stages_load_is_named(string signal, string reason)
     {
         await using var workers = await LocalWorkers.StartAsync(3, 1, RunningCluster.WorkerMemory, RunningCluster.Program, default);
         var lost = workers.Workers[1];
         // Called by who loads, so that nothing is loaded further meanwhile.
-        var progress = new Told(() => Signal.SendAsync("KILL", lost.Process).Wait(RunningCluster.Patience));
+        var progress = new Told(() => Signal.SendAsync(signal, lost.Process).Wait(RunningCluster.Patience));
 
         var starting = CoordinatorHost.StartAsync(RunningCluster.Config(workers), progress, null, default);
         var error = await Assert.ThrowsAsync<StageFailureException>(() => starting.WaitAsync(RunningCluster.Patience));
 
         Assert.Contains(lost.Name, error.Message, StringComparison.Ordinal);
+        Assert.Contains(reason, error.Message, StringComparison.Ordinal);
     }
 
     private static List<GenerationRequest> Prompts(int count) => [.. Enumerable.Range(0, count).Select(i =>
