@@ -47,17 +47,23 @@ public sealed partial class StageServiceEndpoint(
     {
         var latest = new StageLoading();
         var loading = stages.LoadAsync(request, latest, context.CancellationToken);
-        while (await Task.WhenAny(loading, Task.Delay(ProgressInterval, context.CancellationToken)) != loading)
-            await responseStream.WriteAsync(latest.ToMessage());
         try
         {
+            while (await Task.WhenAny(loading, Task.Delay(ProgressInterval, context.CancellationToken)) != loading)
+                await responseStream.WriteAsync(latest.ToMessage(), context.CancellationToken);
             var loaded = (await loading).MemoryReport;
             loaded.BytesReceived = latest.BytesReceived;
-            await responseStream.WriteAsync(new LoadProgress { Loaded = loaded, BytesTotal = loaded.Weights + loaded.LmHead });
+            await responseStream.WriteAsync(
+                new LoadProgress { Loaded = loaded, BytesTotal = loaded.Weights + loaded.LmHead }, context.CancellationToken);
         }
         catch (StageFailureException error)
         {
-            await responseStream.WriteAsync(new LoadProgress { Failure = error.Failure });
+            await responseStream.WriteAsync(new LoadProgress { Failure = error.Failure }, context.CancellationToken);
+        }
+        catch (Exception error) when (error is OperationCanceledException or InvalidOperationException && context.CancellationToken.IsCancellationRequested)
+        {
+            // Who asked has left; what was loaded so far goes with the call, or with its lease.
+            await ((Task)loading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
