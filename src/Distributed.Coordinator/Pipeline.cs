@@ -222,7 +222,18 @@ public sealed partial class Pipeline : IAsyncDisposable
 
     /// <summary>Asks the workers what the KV cache of each stage holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
-    public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => _workers.ReportKvAsync(new KvRequest { Pipeline = Name }, cancellation);
+    public async Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await _workers.ReportKvAsync(new KvRequest { Pipeline = Name }, cancellation);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its connections end with it.
+            throw new StageFailureException(await Failed);
+        }
+    }
 
     /// <summary>For how long nothing has been heard of a worker; null where none of that name is asked.</summary>
     internal TimeSpan? SilenceOf(string worker) => _pulses.TryGetValue(worker, out var pulse) ? pulse.Silence : null;

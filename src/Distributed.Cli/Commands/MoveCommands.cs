@@ -39,9 +39,7 @@ internal static class MoveCall
     /// <summary>Adds the flags to a verb, and what it does.</summary>
     public static void AddTo(Command verb, Terminal terminal, Func<ParseResult, string> path)
     {
-        verb.Add(CoordinatorCall.Flag);
-        verb.Add(CommonOptions.Json);
-        verb.Add(CommonOptions.LogLevel);
+        CoordinatorCall.AddTo(verb);
         verb.SetAction(async (flags, cancellation) =>
         {
             var report = await CoordinatorCall.PostAsync(flags, path(flags), MoveJson.Default.MoveReport, cancellation);

@@ -1,4 +1,6 @@
 using System.Text.Json.Serialization;
+using Distributed.Cluster;
+using Distributed.Cluster.Protocol;
 
 namespace Distributed.Coordinator.Api;
 
@@ -7,18 +9,28 @@ namespace Distributed.Coordinator.Api;
 /// </summary>
 /// <param name="Pipeline">The name the workers know the pipeline by.</param>
 /// <param name="Epoch">The number of its placement.</param>
-/// <param name="Stages">What the stages have in all.</param>
+/// <param name="Stages">What the stages have in all; nothing after a failure, until other stages are there.</param>
 /// <param name="Sessions">The sequences, those that came first at the beginning.</param>
 public sealed record ClusterSessions(
     string Pipeline, long Epoch, IReadOnlyList<StageKvStatus> Stages, IReadOnlyList<SessionStatus> Sessions)
 {
     /// <summary>Asks the workers what their stages hold, and puts it together with the sessions' names.</summary>
-    /// <exception cref="Cluster.StageFailureException">A worker does not answer.</exception>
+    /// <exception cref="StageFailureException">A worker does not answer.</exception>
     internal static async Task<ClusterSessions> OfAsync(CoordinatorHost host, CancellationToken cancellation)
     {
         // One look: another pipeline may take its place at any moment.
         var pipeline = host.Pipeline;
-        var reports = await pipeline.ReportKvAsync(cancellation);
+        IReadOnlyList<StageKv> reports = [];
+        try
+        {
+            if (!pipeline.Failed.IsCompleted)
+                reports = await pipeline.ReportKvAsync(cancellation);
+        }
+        catch (StageFailureException) when (pipeline.Failed.IsCompleted)
+        {
+            // The KV cache has gone with the stages; the sessions are there still.
+        }
+
         var places = host.Scheduler.Places.ToDictionary(place => place.Sequence);
         var stages = reports.Select(report => new StageKvStatus(
             report.Stage,

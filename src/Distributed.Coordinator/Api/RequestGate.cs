@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace Distributed.Coordinator.Api;
 
-/// <summary>Lets requests in that show a key, where there are keys, and only so many at once. Whether the server is well anybody may ask.</summary>
+/// <summary>Lets requests in that show a key, where there are keys, and only so many at once. Whether the server is well anybody may ask at any time.</summary>
 /// <param name="keys">The keys; null for none.</param>
 /// <param name="maxRequests">The most requests at once.</param>
 internal sealed class RequestGate(ApiKeys? keys, int maxRequests)
@@ -17,7 +17,13 @@ internal sealed class RequestGate(ApiKeys? keys, int maxRequests)
 
     private async Task EnterAsync(HttpContext context, RequestDelegate next)
     {
-        if (!Open.Contains(context.Request.Path) && keys?.Refuse(context.Request) is { } stranger)
+        if (Open.Contains(context.Request.Path))
+        {
+            await next(context);
+            return;
+        }
+
+        if (keys?.Refuse(context.Request) is { } stranger)
         {
             context.Response.Headers.WWWAuthenticate = "Bearer";
             await stranger.WriteAsync(context);

@@ -72,7 +72,7 @@ public sealed partial class PipelineRecovery
 
     private async Task<Pipeline> MoveCoreAsync(Pipeline pipeline, Move move)
     {
-        var started = Stopwatch.GetTimestamp();
+        var (started, before) = (Stopwatch.GetTimestamp(), _workers.Drained);
         _workers.Drained = move.Drained;
         var (placement, fitsBeside) = await PlanAnewAsync(pipeline);
         var planning = Stopwatch.GetElapsedTime(started);
@@ -107,6 +107,7 @@ public sealed partial class PipelineRecovery
             }
             catch (StageFailureException error)
             {
+                _workers.Drained = before;
                 move.Done.TrySetException(new MoveRefusedException($"the new stages did not load ({error.Message}); others are looked for", error));
                 return await RecoverAsync(pipeline, error.Failure);
             }
@@ -119,6 +120,7 @@ public sealed partial class PipelineRecovery
         }
         catch (Exception error) when (error is TimeoutException or OrleansException or IOException)
         {
+            _workers.Drained = before;
             move.Done.TrySetException(new MoveRefusedException($"the new placement could not be put on record ({error.Message})", error));
             return await RecoverAsync(pipeline, moved);
         }

@@ -16,6 +16,7 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
 {
     private const int MaxReports = 32;
     private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan UnexpectedInterval = TimeSpan.FromSeconds(5);
 
     private readonly ModelFile _model;
     private readonly ClusterConfig _config;
@@ -80,10 +81,21 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
         {
             await Task.WhenAny(pipeline.Failed, _moves.Reader.WaitToReadAsync(_stopping.Token).AsTask());
             _stopping.Token.ThrowIfCancellationRequested();
-            if (pipeline.Failed.IsCompleted)
-                pipeline = await RecoverAsync(pipeline, await pipeline.Failed);
-            else if (_moves.Reader.TryRead(out var move))
-                pipeline = await MoveAsync(pipeline, move);
+            try
+            {
+                if (pipeline.Failed.IsCompleted)
+                    pipeline = await RecoverAsync(pipeline, await pipeline.Failed);
+                else if (_moves.Reader.TryRead(out var move))
+                    pipeline = await MoveAsync(pipeline, move);
+            }
+#pragma warning disable CA1031 // Whatever it is, sequences must not wait for ever for a recovery that has ended.
+            catch (Exception error) when (!_stopping.IsCancellationRequested)
+#pragma warning restore CA1031
+            {
+                pipeline.Fail(new Failure { Code = FailureCode.StageFailed, Message = error.Message, Worker = "coordinator", Stage = -1 });
+                GiveUp(await pipeline.Failed, $"recovery failed: {error.Message}");
+                await Task.Delay(UnexpectedInterval, _stopping.Token);
+            }
         }
     }
 
@@ -99,6 +111,8 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
         for (var attempt = 1; ; attempt++)
         {
             string missing;
+            if (_moves.Reader.TryRead(out var move))
+                move.Done.TrySetException(new MoveRefusedException($"the model is being placed anew already, after a failure: {first.Message}"));
             try
             {
                 var placement = await _workers.PlanAsync(failure, _stopping.Token);

@@ -104,7 +104,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
             place.LastUsed = ++_lastUse;
             keep &= place.Session is { Kept: true, CachedTokens: > 0 } && !place.Ending && _closed is null;
             if (keep)
-                Resize(place, StageSpec.BlocksFor(place.Session.CachedTokens));
+                Resize(place, StageSpec.BlocksFor(place.Session.HeldTokens));
             else
                 BeginRelease(place);
             work = Admit();
@@ -251,9 +251,14 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
                 // The rest of the room may have to come from others first.
                 if (!MakeRoom(missing - _releasingBlocks, kept, alike, work) || missing > alike!.Blocks)
                     break;
-                kept = HandOver(alike, waiter.Session);
+                kept = HandOver(alike, waiter);
                 if (kept is null)
+                {
+                    // Others are about to share its blocks: it goes once they have.
+                    BeginRelease(alike);
+                    work.Evicted.Add(alike);
                     break;
+                }
             }
 
             _waiting.Remove(node);
@@ -277,7 +282,7 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     {
         _running++;
         place.Running = true;
-        Resize(place, blocks);
+        Resize(place, Math.Max(blocks, StageSpec.BlocksFor(place.Session.HeldTokens)));
         return place;
     }
 
@@ -292,9 +297,10 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     }
 
     // The request's first step cuts off what is not its own, as if its session had gone on. Null while others use the blocks.
-    private Place? HandOver(Place from, string? id)
+    private Place? HandOver(Place from, Waiter waiter)
     {
-        if (from.Session.TryHandOver(NameOf(id), kept: id is not null) is not { } heir)
+        var id = waiter.Session;
+        if (from.Session.TryHandOver(NameOf(id), kept: id is not null, waiter.Prompt!) is not { } heir)
             return null;
         var place = new Place(heir) { Blocks = from.Blocks };
         _places.Remove(from);
@@ -311,18 +317,23 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
     // Whether the last of it is to come from the session that is alike.
     private bool MakeRoom(int blocks, Place? keep, Place? alike, Work work)
     {
-        foreach (var idle in _kept.Values.Where(place => place.Idle && place != keep).OrderBy(place => place.LastUsed).ToList())
+        var gives = false;
+        foreach (var idle in _kept.Values.Where(place => place is { Idle: true, Blocks: > 0 } && place != keep).OrderBy(place => place.LastUsed).ToList())
         {
             if (blocks <= 0)
                 break;
             blocks -= idle.Blocks;
             if (idle == alike)
-                return true;
+            {
+                gives = true;
+                continue;
+            }
+
             BeginRelease(idle);
             work.Evicted.Add(idle);
         }
 
-        return false;
+        return gives;
     }
 
     private void Resize(Place place, int blocks)

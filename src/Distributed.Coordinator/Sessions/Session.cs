@@ -20,6 +20,7 @@ public sealed class Session
     private SessionState _state = SessionState.Running;
     private long _revision;
     private int _cached;
+    private int _held;
     private int _shared;
     private int _taken;
     private int _pins;
@@ -75,6 +76,16 @@ public sealed class Session
         {
             lock (_lock)
                 return _cached;
+        }
+    }
+
+    /// <summary>Tokens that some stage still holds: more than are cached until a request's first step cuts them off.</summary>
+    public int HeldTokens
+    {
+        get
+        {
+            lock (_lock)
+                return Math.Max(_held, _cached);
         }
     }
 
@@ -136,7 +147,7 @@ public sealed class Session
             _tokens.AddRange(known.Skip(reused));
             (_prompt, _restored) = (prompt, false);
             // What lies behind is cut off by the first step; until then it is of no use.
-            _cached = reused;
+            (_cached, _held) = (reused, reused);
             _shared = Math.Min(_shared, Math.Max(reused, _taken));
             _taken = 0;
             _recorded = Math.Min(_recorded, reused);
@@ -161,7 +172,7 @@ public sealed class Session
     {
         lock (_lock)
         {
-            _cached = tokens;
+            (_cached, _held) = (tokens, tokens);
             Change(_state);
         }
     }
@@ -181,7 +192,7 @@ public sealed class Session
     {
         lock (_lock)
         {
-            (_cached, _shared, _taken) = (0, 0, 0);
+            (_cached, _held, _shared, _taken) = (0, 0, 0, 0);
             Change(_state);
         }
     }
@@ -204,19 +215,27 @@ public sealed class Session
                 _unpinned?.TrySetResult();
     }
 
-    /// <summary>Ends it, and has another session go on with its KV cache under the same number.</summary>
+    /// <summary>Ends it, and has another session go on with its KV cache under the same number, behind the tokens they have in common.</summary>
     /// <param name="id">The other one's name.</param>
     /// <param name="kept">Whether the other one's KV cache outlives a request.</param>
+    /// <param name="prompt">What the other one begins with.</param>
     /// <returns>The other one; null, and nothing has changed, while a third one is about to share blocks.</returns>
-    internal Session? TryHandOver(string id, bool kept)
+    internal Session? TryHandOver(string id, bool kept, IReadOnlyList<int> prompt)
     {
         lock (_lock)
         {
             if (_pins > 0 || _releasing)
                 return null;
-            var heir = new Session(id, Sequence, kept) { _cached = _cached, _shared = _shared, _taken = _taken };
-            heir._tokens.AddRange(_tokens);
-            (_releasing, _cached) = (true, 0);
+            var common = CountReusable(prompt);
+            var heir = new Session(id, Sequence, kept)
+            {
+                _cached = common,
+                _held = Math.Max(_held, _cached),
+                _shared = _shared,
+                _taken = _taken,
+            };
+            heir._tokens.AddRange(_tokens.Take(common));
+            (_releasing, _cached, _held) = (true, 0, 0);
             Change(SessionState.Ended);
             return heir;
         }

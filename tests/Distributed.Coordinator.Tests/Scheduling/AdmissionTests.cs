@@ -1,6 +1,7 @@
 using Distributed.Coordinator.Scheduling;
 using Distributed.Coordinator.Sessions;
 using Distributed.Core;
+using Distributed.Core.Sampling;
 
 namespace Distributed.Coordinator.Tests.Scheduling;
 
@@ -203,6 +204,47 @@ public sealed class AdmissionTests
     }
 
     [Fact]
+    public async Task Room_comes_from_others_where_a_session_that_begins_alike_has_too_little_of_it()
+    {
+        var admission = Admission(sequences: 4, kvBlocks: 8);
+        await Converse(admission, "alike", Prompt(1, 2 * Block));
+        await Converse(admission, "other", Prompt(2, 4 * Block));
+
+        int[] prompt = [.. Prompt(1, 2 * Block), .. Prompt(3, 4 * Block)];
+        var place = await Soon(admission.EnterAsync(null, prompt.Length, default, prompt));
+
+        Assert.Equal(["other"], _released);
+        Assert.Equal(0, place.Session.CachedTokens);
+        Assert.Equal(["alike", place.Session.Id], admission.Places.Select(one => one.Id));
+    }
+
+    [Fact]
+    public async Task What_a_session_still_holds_is_its_own_until_its_first_step_cuts_it_off()
+    {
+        var admission = Admission(sequences: 4, kvBlocks: 8);
+        await Converse(admission, "a", Prompt(1, 6 * Block));
+        var place = await Soon(admission.EnterAsync("a", Block, default));
+        place.Session.CutBack(Block);
+
+        Assert.Equal(6, Assert.Single(admission.Places).Blocks);
+        await admission.LeaveAsync(place, keep: true);
+
+        Assert.Equal(6, Assert.Single(admission.Places).Blocks);
+    }
+
+    [Fact]
+    public async Task Sessions_without_a_cache_are_not_ended_for_room_that_they_do_not_take()
+    {
+        var admission = Admission(sequences: 4, kvBlocks: 8);
+        admission.Restore(new Session("restored", 1, kept: true), 0);
+        await Converse(admission, "a", Prompt(1, 6 * Block));
+
+        await Soon(admission.EnterAsync(null, 4 * Block, default));
+
+        Assert.Equal(["a"], _released);
+    }
+
+    [Fact]
     public async Task Under_a_crowd_neither_places_nor_blocks_are_ever_given_twice()
     {
         const int Sequences = 3;
@@ -240,6 +282,16 @@ public sealed class AdmissionTests
         await admission.LeaveAsync(place, keep: true);
         return place.Session;
     }
+
+    private static async Task Converse(Admission admission, string id, int[] prompt)
+    {
+        var place = await Soon(admission.EnterAsync(id, prompt.Length, default, prompt));
+        place.Session.Begin(prompt, new SamplingOptions());
+        place.Session.Cached(prompt.Length);
+        await admission.LeaveAsync(place, keep: true);
+    }
+
+    private static int[] Prompt(int token, int length) => [.. Enumerable.Repeat(token, length)];
 
     private async Task ReleaseAsync(Session session)
     {
