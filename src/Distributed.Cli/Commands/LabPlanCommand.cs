@@ -51,7 +51,7 @@ internal sealed class LabPlanCommand : Command
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
-        var links = flags.GetValue(_links) ?? [null];
+        LinkShape?[] links = flags.GetValue(_links) is { Length: > 0 } given ? given : [null];
         var setup = new PlanLabSetup(
             [.. flags.Tokens.Select(token => token.Value)],
             flags.GetValue(_models)?.Split(';', StringSplitOptions.TrimEntries) ?? DefaultModels,
