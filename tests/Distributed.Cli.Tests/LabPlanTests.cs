@@ -34,6 +34,15 @@ public sealed class LabPlanTests : IDisposable
     }
 
     [Fact]
+    public async Task Links_are_left_as_they_are_unless_told_otherwise()
+    {
+        var result = await Cli.RunAsync("lab", "plan", "--models", Tiny, "--workers", "1", "-p", "16", "-n", "4", "-r", "1", "--json");
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        Assert.Equal("", Assert.Single(JsonDocument.Parse(result.Out).RootElement.EnumerateArray()).GetProperty("link").GetString());
+    }
+
+    [Fact]
     public async Task All_models_that_do_not_fit_are_told_before_the_first_is_made()
     {
         var path = _folder.Path("plan");
