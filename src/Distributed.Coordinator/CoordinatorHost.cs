@@ -128,6 +128,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
         var starting = Task.Run(() => LocalSilo.StartAsync(state.Configure, logLevel, cancellation), cancellation);
         ModelFile? model = null;
         Pipeline? pipeline = null;
+        var rehearsal = Task.CompletedTask;
         try
         {
             model = ModelFile.Open(config.Model);
@@ -142,6 +143,8 @@ public sealed class CoordinatorHost : IAsyncDisposable
             if (pipeline is null)
             {
                 (pipeline, survey) = await LoadAsync(model, config, found, grain, progress, isRestart: record is not null, cancellation);
+                // Who goes on with another coordinator's sessions has streams that wait.
+                rehearsal = record is null ? Rehearsal.RunAsync(pipeline, config, cancellation) : Task.CompletedTask;
                 await grain.PlaceAsync(RecordOf(pipeline, model, config, found.Drained)).WaitAsync(GrainTimeout, cancellation);
             }
 
@@ -149,6 +152,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
             var sessions = await RestoredSessions.ReadAsync(silo.Grains, isSameModel, found.Held).WaitAsync(RestoreTimeout, cancellation);
             if (sessions.Strays.Count > 0)
                 await pipeline.ReleaseAsync(sessions.Strays, cancellation);
+            await rehearsal;
             var host = new CoordinatorHost(config, model, tokenizer, state, silo, pipeline, survey, found.Drained);
             host.Restore(sessions);
             if (record is not null)

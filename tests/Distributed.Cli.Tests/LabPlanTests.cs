@@ -13,19 +13,33 @@ public sealed class LabPlanTests : IDisposable
     {
         var path = _folder.Path("plan");
         var result = await Cli.RunAsync(
-            "lab", "plan", "--models", Tiny, "--workers", "1,2", "-t", "1", "-p", "16", "-n", "4", "-r", "1", "--out", path, "--json");
+            "lab", "plan", "--models", Tiny, "--workers", "1,2", "-t", "1", "-p", "16", "-n", "4", "-r", "1",
+            "--link", "none; delay=2ms", "--out", path, "--json");
 
         Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
         JsonElement[] rows = [.. JsonDocument.Parse(result.Out).RootElement.EnumerateArray()];
-        Assert.Equal([1, 2], rows.Select(row => row.GetProperty("workers").GetInt32()));
+        Assert.Equal(
+            [(1, ""), (1, "delay=2000us"), (2, ""), (2, "delay=2000us")],
+            rows.Select(row => (row.GetProperty("workers").GetInt32(), row.GetProperty("link").GetString()!)));
+        Assert.All(rows, row => Assert.Equal((2 * row.GetProperty("workers").GetInt32()) + 1, row.GetProperty("terms").GetArrayLength()));
+        Assert.All(rows.Where(row => row.GetProperty("link").GetString() is not ""), row => Assert.True(row.GetProperty("decodeMeasured").GetDouble() > 4));
         Assert.All(rows, row => Assert.All(
             (string[])["decode", "decodeMeasured", "prefill", "prefillMeasured", "memory", "memoryTaken"],
             figure => Assert.True(row.GetProperty(figure).GetDouble() > 0, figure)));
         var lines = await File.ReadAllLinesAsync(Path.Combine(path, "data.csv"));
         Assert.StartsWith("model,workers,threads,link,predicted_decode_ms,decode_ms,", lines[0]);
-        Assert.Equal(3, lines.Length);
+        Assert.Equal(5, lines.Length);
         using var setup = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(path, "setup.json")));
         Assert.Equal((16, Tiny), (setup.RootElement.GetProperty("prefill").GetInt32(), setup.RootElement.GetProperty("models")[0].GetString()));
+    }
+
+    [Fact]
+    public async Task Links_are_left_as_they_are_unless_told_otherwise()
+    {
+        var result = await Cli.RunAsync("lab", "plan", "--models", Tiny, "--workers", "1", "-p", "16", "-n", "4", "-r", "1", "--json");
+
+        Assert.Equal((0, 0), (result.ExitCode, result.Errors.Count));
+        Assert.Equal("", Assert.Single(JsonDocument.Parse(result.Out).RootElement.EnumerateArray()).GetProperty("link").GetString());
     }
 
     [Fact]

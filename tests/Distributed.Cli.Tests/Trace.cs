@@ -54,7 +54,7 @@ internal sealed class Trace
             .Select(one => one.GetProperty("args").GetProperty("name").GetString()!),
     ];
 
-    /// <summary>Bars of one row lie beside each other or within each other: anything else is drawn wrong.</summary>
+    /// <summary>Bars of one row lie beside each other or within each other, by the binary fractions of a viewer: anything else is drawn wrong.</summary>
     public void AssertNested()
     {
         foreach (var row in Bars.GroupBy(bar => (bar.Process, bar.Row)))
@@ -62,11 +62,13 @@ internal sealed class Trace
             var open = new Stack<TraceBar>();
             foreach (var bar in row.OrderBy(bar => bar.Start).ThenByDescending(bar => bar.Duration))
             {
-                while (open.TryPeek(out var outer) && outer.End <= bar.Start)
+                while (open.TryPeek(out var outer) && End(outer) <= (double)bar.Start)
                     open.Pop();
-                Assert.True(!open.TryPeek(out var around) || around.End >= bar.End, $"{bar} overlaps {around}");
+                Assert.True(!open.TryPeek(out var around) || End(around) >= End(bar), $"{bar} overlaps {around}");
                 open.Push(bar);
             }
         }
+
+        static double End(TraceBar bar) => (double)bar.Start + (double)bar.Duration;
     }
 }

@@ -78,6 +78,11 @@ internal sealed record BenchRow
     /// <summary>Operations per second of a loop of multiplications alone, measured between the runs.</summary>
     public required double LimitGops { get; init; }
 
+    /// <summary>
+    /// Threads that the limits were measured with: those of all workers that can compute at once, which for one sequence's decode is one.
+    /// </summary>
+    public required int LimitThreads { get; init; }
+
     /// <summary>Which limit is the nearer one: <c>memory</c> or <c>compute</c>.</summary>
     public required string LimitedBy { get; init; }
 
@@ -126,6 +131,7 @@ internal sealed record BenchRow
             OperationsPerToken = operations,
             Gops = operations * rate / 1e9,
             LimitGops = limits.OperationsPerSecond / 1e9,
+            LimitThreads = limits.Threads,
             LimitedBy = memoryShare > computeShare ? "memory" : "compute",
             PercentOfLimit = 100 * Math.Max(memoryShare, computeShare),
             Memory = memory,

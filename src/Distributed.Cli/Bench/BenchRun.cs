@@ -39,8 +39,8 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Device de
         BenchTest test, int threads, BenchTarget target, BenchRunner runner, LimitMeter meter, long? deviceTaken)
     {
         var limits = new List<Limits>();
-        var seconds = await runner.RunAsync(test, options.Repeats, between: () => limits.Add(meter.Measure(threads, _work.IsFloat)));
-        var hops = target.TakeHops();
+        var seconds = await runner.RunAsync(test, options.Repeats, between: () => limits.Add(meter.Measure(LimitThreads(test, threads), _work.IsFloat)));
+        var hops = target.TakeHops(test).Select(hop => hop with { RawUs = RawHop.MedianUs(hop.Bytes) }).ToList();
         var taken = target.Memory;
         var memory = new BenchMemory(
             taken.Weights + taken.LmHead, taken.KvCache, taken.Activations + taken.Scratch, target.Forecast,
@@ -49,6 +49,13 @@ internal sealed class BenchRun(BenchModel model, BenchOptions options, Device de
         var setup = new BenchSetup(
             model.Model.Config.Name, model.Type, options.Batch, threads, options.Workers, options.KvType, device);
         _rows.Add(BenchRow.Of(test, seconds, Limits.Of(limits), _work, setup, memory) with { Hops = hops });
+    }
+
+    // A prompt's chunks keep all stages busy, a sequence's tokens one at a time; together they have no more than the machine's cores.
+    private int LimitThreads(BenchTest test, int threads)
+    {
+        var atOnce = test.Kind == TestKind.Prefill ? options.Workers : Math.Min(options.Workers, test.Sequences);
+        return atOnce <= 1 ? threads : Math.Max(threads, Math.Min(threads * atOnce, Environment.ProcessorCount));
     }
 
     private async Task<BenchTarget> StartAsync(int threads) => options.Workers == 0

@@ -17,7 +17,7 @@ internal sealed class BenchRunner(BenchTarget target, CancellationToken cancella
         for (var sequence = 0; sequence < test.Sequences; sequence++)
             await target.PrepareAsync(sequence, test.Depth, cancellation);
         await RunOnceAsync(test);
-        target.TakeHops();
+        target.TakeHops(test);
         between();
         var seconds = new double[repeats];
         for (var i = 0; i < repeats; i++)

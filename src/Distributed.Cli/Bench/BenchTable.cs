@@ -30,7 +30,7 @@ internal static class BenchTable
                 Figure(row.LimitGBps),
                 Figure(row.Gops),
                 Figure(row.LimitGops),
-                string.Create(CultureInfo.InvariantCulture, $"{row.PercentOfLimit:0} % ({row.LimitedBy})"));
+                string.Create(CultureInfo.InvariantCulture, $"{row.PercentOfLimit:0} % ({row.LimitedBy}{(row.LimitThreads == row.Threads ? "" : $", {row.LimitThreads} threads")})"));
         }
         return table;
     }
@@ -70,14 +70,15 @@ internal static class BenchTable
     /// <summary>The hops of the tests: medians from the waterfall.</summary>
     public static Table OfHops(IReadOnlyList<BenchRow> rows)
     {
-        var table = Tables.Create("test", ">tokens", "hop", ">steps", ">median", ">serialize", ">wire", ">deserialize", ">queue");
+        var table = Tables.Create("test", ">tokens", "hop", ">steps", ">median", ">serialize", ">wire", ">deserialize", ">queue", ">bytes", ">plain socket");
         foreach (var row in rows)
         {
             foreach (var hop in row.Hops)
                 table.Line(
                     row.Test, $"{row.Tokens}", $"{hop.From} to {hop.To}", $"{hop.Steps}", Units.Microseconds(hop.MedianUs),
                     Units.Microseconds(hop.SerializeUs), Units.Microseconds(hop.WireUs), Units.Microseconds(hop.DeserializeUs),
-                    Units.Microseconds(hop.QueueUs));
+                    Units.Microseconds(hop.QueueUs), Units.Bytes(hop.Bytes),
+                    hop.RawUs is { } raw ? Units.Microseconds(raw) : "");
         }
 
         return table;

@@ -34,7 +34,8 @@ internal abstract class BenchTarget : IAsyncDisposable
     public abstract Task ReleaseAsync(int sequences, CancellationToken cancellation);
 
     /// <summary>The hops of the steps since the last call, in order; empty where everything is in this process.</summary>
-    public virtual IReadOnlyList<HopRow> TakeHops() => [];
+    /// <param name="test">What the steps were of.</param>
+    public virtual IReadOnlyList<HopRow> TakeHops(BenchTest test) => [];
 
     /// <summary>The most memory that the processes which compute have held so far, in bytes.</summary>
     public abstract long PeakResident();

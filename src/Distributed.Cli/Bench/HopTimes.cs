@@ -13,7 +13,14 @@ namespace Distributed.Cli.Bench;
 /// <param name="DeserializeUs">From complete arrival to values in memory.</param>
 /// <param name="QueueUs">Until the receiver computed with them; 0 at the coordinator.</param>
 internal sealed record HopRow(
-    string From, string To, int Steps, double MedianUs, double SerializeUs, double WireUs, double DeserializeUs, double QueueUs);
+    string From, string To, int Steps, double MedianUs, double SerializeUs, double WireUs, double DeserializeUs, double QueueUs)
+{
+    /// <summary>Bytes of hidden states, or of token ids, in a step of the most tokens.</summary>
+    public int Bytes { get; init; }
+
+    /// <summary>What a plain socket takes for so many, see <see cref="RawHop"/>; null where there is none.</summary>
+    public double? RawUs { get; init; }
+}
 
 /// <summary>Collects the hops of steps.</summary>
 /// <param name="workers">The workers of the stages, in order.</param>

@@ -49,7 +49,8 @@ internal abstract class LimitMeter : IDisposable
                 _threads = new CpuThreads(threads);
             }
             return new(
-                Best(() => _rates.ReadRate(_threads)), Best(() => isFloat ? PeakRates.FloatRate(_threads) : PeakRates.ByteRate(_threads)));
+                Best(() => _rates.ReadRate(_threads)), Best(() => isFloat ? PeakRates.FloatRate(_threads) : PeakRates.ByteRate(_threads)),
+                threads);
         }
 
         public override void Dispose()
@@ -69,7 +70,7 @@ internal abstract class LimitMeter : IDisposable
         public override long? FreeDeviceMemory => device.FreeMemory;
 
         public override Limits Measure(int threads, bool isFloat) =>
-            new(Best(_rates.CopyRate), Best(isFloat ? _rates.FloatRate : _rates.ByteRate));
+            new(Best(_rates.CopyRate), Best(isFloat ? _rates.FloatRate : _rates.ByteRate), threads);
 
         public override void Dispose() => _rates.Dispose();
     }

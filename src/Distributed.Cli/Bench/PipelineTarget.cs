@@ -1,3 +1,4 @@
+using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Coordinator;
 using Distributed.Coordinator.Scheduling;
@@ -19,13 +20,14 @@ internal sealed class PipelineTarget : BenchTarget
     private readonly Scheduler _scheduler;
     private readonly ClusterConfig _config;
     private readonly int _vocabulary;
+    private readonly int _hiddenSize;
     private readonly Random _random = new(1);
     private readonly Dictionary<int, int[]> _held = [];
     private readonly HopTimes _hops;
 
-    private PipelineTarget(LocalWorkers workers, Pipeline pipeline, ClusterConfig config, int vocabulary)
+    private PipelineTarget(LocalWorkers workers, Pipeline pipeline, ClusterConfig config, ModelConfig model)
     {
-        (_workers, _pipeline, _config, _vocabulary) = (workers, pipeline, config, vocabulary);
+        (_workers, _pipeline, _config, _vocabulary, _hiddenSize) = (workers, pipeline, config, model.VocabSize, model.HiddenSize);
         _hops = new HopTimes([.. pipeline.Placement.Stages.Select(stage => stage.Worker)]);
         _scheduler = new Scheduler(pipeline, config, isEnd: _ => false, changed: (_, _) => { });
     }
@@ -61,7 +63,7 @@ internal sealed class PipelineTarget : BenchTarget
             };
             var placement = await ClusterPlan.MakeAsync(model, config, cancellation);
             var pipeline = await Pipeline.StartAsync(model, config, placement, epoch: 1, progress: null, cancellation);
-            return new PipelineTarget(local, pipeline, config, model.Config.VocabSize);
+            return new PipelineTarget(local, pipeline, config, model.Config);
         }
         catch
         {
@@ -79,11 +81,14 @@ internal sealed class PipelineTarget : BenchTarget
     }
 
     /// <inheritdoc/>
-    public override IReadOnlyList<HopRow> TakeHops()
+    public override IReadOnlyList<HopRow> TakeHops(BenchTest test)
     {
+        var stages = _pipeline.Placement.Stages.Count;
+        var tokens = test.Kind == TestKind.Prefill ? _pipeline.ChunkFor(test.Tokens) : (test.Sequences + stages - 1) / stages;
+        var hidden = HiddenStateCodec.Bytes(_config.Wire, tokens, _hiddenSize);
         lock (_hops)
         {
-            return _hops.Take();
+            return [.. _hops.Take().Select((hop, index) => hop with { Bytes = index > 0 && index < stages ? hidden : tokens * sizeof(int) })];
         }
     }
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Distributed.Cli.Bench;
 using Distributed.Cli.Lab;
 using Distributed.Cli.Output;
+using Distributed.Cluster.Links;
 using Distributed.Core;
 using Distributed.Core.Synthetic;
 
@@ -14,6 +15,7 @@ internal sealed class LabPlanCommand : Command
     private const int DefaultAnswer = 24;
     private const int DefaultRepeats = 3;
     private const int MaxTokens = 8192;
+    private const string LinksAsTheyAre = "none";
 
     private static readonly string[] DefaultModels =
     [
@@ -31,6 +33,9 @@ internal sealed class LabPlanCommand : Command
     private readonly Option<int[]?> _threads = Flag.Wholes("--threads", "Threads of each (default 1)", 1, CommonOptions.MaxThreads, "-t");
     private readonly Option<int?> _prompt = Flag.Whole("--prefill", $"Tokens of the prompt (default {DefaultPrompt})", 1, MaxTokens, "-p");
     private readonly Option<int?> _answer = Flag.Whole("--decode", $"Tokens of the answer (default {DefaultAnswer})", 1, MaxTokens, "-n");
+    private readonly Option<LinkShape?[]?> _links = Flag.Create<LinkShape?[]?>(
+        "--link", "SHAPE[;…]", $"What to make of the links, e.g. \"{LinksAsTheyAre};delay=1ms\" (default {LinksAsTheyAre})", ParseLinks);
+
     private readonly Option<string?> _out = Flag.Text("--out", "DIR", "A new folder for data.csv and setup.json (default none)", "-o");
     private readonly Option<int?> _repeat = Flag.Whole("--repeat", $"Runs that count (default {DefaultRepeats})", 1, 1000, "-r");
     private readonly Terminal _terminal;
@@ -39,13 +44,14 @@ internal sealed class LabPlanCommand : Command
         : base("plan", "Hold what plans predict against what is measured, over models, splits and threads")
     {
         _terminal = terminal;
-        foreach (var option in (Option[])[_models, _workers, _threads, _prompt, _answer, _repeat, _out, CommonOptions.Link, CommonOptions.Json, CommonOptions.LogLevel])
+        foreach (var option in (Option[])[_models, _workers, _threads, _prompt, _answer, _repeat, _out, _links, CommonOptions.Json, CommonOptions.LogLevel])
             Options.Add(option);
         SetAction(RunAsync);
     }
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
+        LinkShape?[] links = flags.GetValue(_links) is { Length: > 0 } given ? given : [null];
         var setup = new PlanLabSetup(
             [.. flags.Tokens.Select(token => token.Value)],
             flags.GetValue(_models)?.Split(';', StringSplitOptions.TrimEntries) ?? DefaultModels,
@@ -54,7 +60,7 @@ internal sealed class LabPlanCommand : Command
             flags.GetValue(_prompt) ?? DefaultPrompt,
             flags.GetValue(_answer) ?? DefaultAnswer,
             flags.GetValue(_repeat) ?? DefaultRepeats,
-            flags.GetValue(CommonOptions.Link)?.ToString());
+            [.. links.Select(link => link?.ToString() ?? LinksAsTheyAre)]);
         var plans = ReadPlans(setup);
         using var folder = flags.GetValue(_out) is { } path ? new LabFolder(_out.Name, path, "plan") : null;
         folder?.WriteJson("setup.json", setup);
@@ -66,7 +72,8 @@ internal sealed class LabPlanCommand : Command
             using var model = BenchModel.Make(_terminal, plan, seed: 1, save: null, asFile: true, cancellation);
             foreach (var workers in setup.Workers)
                 foreach (var threads in setup.Threads)
-                    Add(await lab.RunAsync(model, workers, threads, flags.GetValue(CommonOptions.Link)));
+                    foreach (var link in links)
+                        Add(await lab.RunAsync(model, workers, threads, link));
         }
 
         if (flags.GetValue(CommonOptions.Json))
@@ -90,6 +97,21 @@ internal sealed class LabPlanCommand : Command
             csv?.Add(row.Cells());
             _terminal.Error.WriteLine(PlanLabTable.LineOf(row));
         }
+    }
+
+    private static string? ParseLinks(string text, out LinkShape?[]? links)
+    {
+        links = null;
+        var parts = text.Split(';', StringSplitOptions.TrimEntries);
+        var shapes = new LinkShape?[parts.Length];
+        for (var i = 0; i < parts.Length; i++)
+        {
+            if (parts[i] != LinksAsTheyAre && !LinkShape.TryParse(parts[i], out shapes[i]!))
+                return $"{LinkShape.Rule}, or {LinksAsTheyAre}, and semicolons between";
+        }
+
+        links = shapes;
+        return null;
     }
 
     /// <summary>The models, each of which has room in its context and in memory, before the first is made.</summary>

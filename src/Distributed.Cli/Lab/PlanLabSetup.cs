@@ -11,10 +11,10 @@ namespace Distributed.Cli.Lab;
 /// <param name="Prefill">Tokens of the prompt.</param>
 /// <param name="Decode">Tokens of the answer.</param>
 /// <param name="Repeats">Runs that count.</param>
-/// <param name="Link">What the links were made to be; null for what they are.</param>
+/// <param name="Links">What the links were made to be, as the flag has it.</param>
 internal sealed record PlanLabSetup(
     IReadOnlyList<string> Arguments, IReadOnlyList<string> Models, int[] Workers, int[] Threads, int Prefill, int Decode, int Repeats,
-    string? Link)
+    IReadOnlyList<string> Links)
 {
     /// <summary>The experiment.</summary>
     public string Experiment { get; } = "plan";

@@ -12,15 +12,15 @@ internal static class PlanLabTable
     public static Table Of(IReadOnlyList<PlanLabRow> rows)
     {
         var table = Tables.Create(
-            "model", ">workers", ">threads", ">decode predicted", ">measured", ">off", ">prefill predicted", ">measured", ">off",
-            ">memory forecast", ">taken", ">off");
+            "model", ">workers", ">threads", "link", ">decode predicted", ">measured", ">off", ">prefill predicted", ">measured", ">off",
+            ">memory forecast", ">taken", ">off", "wrong");
         foreach (var row in rows)
         {
             table.Line(
-                row.Model, $"{row.Workers}", $"{row.Threads}",
+                row.Model, $"{row.Workers}", $"{row.Threads}", row.Link,
                 Units.Milliseconds(row.Decode), Units.Milliseconds(row.DecodeMeasured), Percent(row.DecodeError),
                 Units.Milliseconds(row.Prefill), Units.Milliseconds(row.PrefillMeasured), Percent(row.PrefillError),
-                Units.Bytes(row.Memory), Units.Bytes(row.MemoryTaken), Percent(row.MemoryError));
+                Units.Bytes(row.Memory), Units.Bytes(row.MemoryTaken), Percent(row.MemoryError), row.Wrong);
         }
 
         return table;
@@ -29,7 +29,7 @@ internal static class PlanLabTable
     /// <summary>A split on one line, for who waits.</summary>
     public static string LineOf(PlanLabRow row) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{row.Model}, workers {row.Workers}, threads {row.Threads}: decode predicted {Units.Milliseconds(row.Decode)}, measured "
+        $"{row.Model}, workers {row.Workers}, threads {row.Threads}{(row.Link is "" ? "" : $", {row.Link}")}: decode predicted {Units.Milliseconds(row.Decode)}, measured "
         + $"{Units.Milliseconds(row.DecodeMeasured)} · prefill predicted {Units.Milliseconds(row.Prefill)}, measured {Units.Milliseconds(row.PrefillMeasured)}");
 
     /// <summary>Median and worst of all errors.</summary>

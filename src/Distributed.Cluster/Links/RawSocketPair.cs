@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace Distributed.Cluster.Links;
 
 /// <summary>Two connected sockets of this machine with a thread at the far end: what a link costs before anything is put on top.</summary>
-internal sealed class RawSocketPair : IDisposable
+public sealed class RawSocketPair : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
@@ -47,8 +47,9 @@ internal sealed class RawSocketPair : IDisposable
     /// <param name="bytes">Bytes there.</param>
     /// <param name="answer">Bytes back.</param>
     /// <param name="rounds">How often, behind as many that only warm up.</param>
+    /// <param name="before">What is done before each round, untimed; null for nothing.</param>
     /// <returns>ns of each round.</returns>
-    public long[] Time(int bytes, int answer, int rounds)
+    public long[] Time(int bytes, int answer, int rounds, Action? before = null)
     {
         var far = new Thread(() => Answer(bytes, answer, 2 * rounds)) { IsBackground = true, Name = "raw socket" };
         far.Start();
@@ -56,6 +57,7 @@ internal sealed class RawSocketPair : IDisposable
         var times = new long[rounds];
         for (var round = -rounds; round < rounds; round++)
         {
+            before?.Invoke();
             var clock = Stopwatch.GetTimestamp();
             Send(_near, there);
             Receive(_near, back);

@@ -24,7 +24,8 @@ public readonly record struct LinkTimes(double Latency, double BytesPerSecond)
         var crossed = request.ChunkBytes * (request.ChunkBytes <= LinkProbe.MostEchoed ? 2.0 : 1.0);
         var bytes = Math.Max(1, crossed - (2.0 * request.StepBytes));
         var rate = bytes / Math.Max((reply.ChunkNs.Min() - reply.StepNs.Min()) / 1e9, bytes / MostBytesPerSecond);
-        var roundTrip = reply.StepNs.Order().ElementAt(reply.StepNs.Count / 2) / 1e9;
+        // Not the median: what a program that has just started takes to wake up, or to be compiled, is no part of the link.
+        var roundTrip = reply.StepNs.Order().ElementAt(reply.StepNs.Count / 4) / 1e9;
         return new LinkTimes(Math.Max(0, (roundTrip / 2) - (request.StepBytes / rate)), rate);
     }
 

@@ -1,12 +1,16 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Distributed.Core.Sampling;
 
-/// <summary>The sums over a whole vocabulary that log-probabilities need.</summary>
+/// <summary>
+/// The sums over a whole vocabulary that log-probabilities need: loops long enough that the first token must not run them unoptimised.
+/// </summary>
 internal static class LogSoftmax
 {
     /// <summary>The highest logit.</summary>
     /// <exception cref="ArithmeticException">A logit is NaN or +∞, or all are −∞: there is nothing to choose from.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Max(ReadOnlySpan<float> logits)
     {
         var max = float.NegativeInfinity;
@@ -25,6 +29,7 @@ internal static class LogSoftmax
     /// <summary>ln Σ exp(logit), the logarithm of the softmax's denominator.</summary>
     /// <param name="logits">[VocabSize].</param>
     /// <param name="max">The highest of them.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double LogSumExp(ReadOnlySpan<float> logits, float max)
     {
         double sum = 0;
