@@ -47,6 +47,7 @@ public static partial class ClusterValidator
             errors.Add(config.Error("state.connection", null, "means nothing to state in memory"));
         if (config.State.Connection?.Contains('\0') == true)
             errors.Add(config.Error("state.connection", null, "must not have characters of no text"));
+        errors.AddRange(CheckCoordinators(config));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
         else if (config is { ApiKeyFile: null, Insecure: false } && !config.Http.IsThisMachine)
@@ -172,6 +173,20 @@ public static partial class ClusterValidator
             else if (bytes <= 0)
                 yield return config.Error($"{key}.memory.{device}", bytes, "must be above 0");
         }
+    }
+
+    // What concerns more than one coordinator.
+    private static IEnumerable<InputError> CheckCoordinators(ClusterConfig config)
+    {
+        var state = config.State;
+        if (!IsWorkerName(state.Cluster))
+            yield return config.Error("state.cluster", state.Cluster, WorkerNameRule);
+        if (state.Silo is { } silo && state.Provider != StateProvider.PostgreSql)
+            yield return config.Error("state.silo", silo, "is for several coordinators, which takes provider: postgresql");
+        else if (state.Silo?.SocketPath is not null)
+            yield return config.Error("state.silo", state.Silo, "must be HOST or HOST:PORT");
+        else if (state.Silo is { IsThisMachine: false } && config is { Tls: null, Insecure: false })
+            yield return config.Error("state.silo", state.Silo, PlainRule);
     }
 
     private static IEnumerable<InputError> CheckSplit(ClusterConfig config, IReadOnlyList<SplitConfig> split)
