@@ -26,7 +26,7 @@ internal sealed class Candidate : IAsyncDisposable
     private readonly LeaderLock _lock;
     private volatile bool _leads;
 
-    private Candidate(string url, LocalSilo silo, LeaderLock leaderLock) => (Url, Silo, _lock) = (url, silo, leaderLock);
+    private Candidate(string url, LocalSilo silo, LeaderLock leaderLock) => (Url, Silo, _lock, Lost) = (url, silo, leaderLock, LostAsync(silo, leaderLock));
 
     /// <summary>Where it serves HTTP, as the others reach it.</summary>
     public string Url { get; }
@@ -38,7 +38,7 @@ internal sealed class Candidate : IAsyncDisposable
     public Leader? Other => _leads ? null : _lock.Current;
 
     /// <summary>Completes when it leads no more, with the reason.</summary>
-    public Task<string> Lost => _lock.Lost;
+    public Task<string> Lost { get; }
 
     /// <summary>Joins the others.</summary>
     /// <param name="config">The cluster.</param>
@@ -60,7 +60,16 @@ internal sealed class Candidate : IAsyncDisposable
     /// <returns>The term.</returns>
     public async Task<long> LeadAsync(Action<Leader>? seen, CancellationToken cancellation)
     {
-        var (term, before) = await _lock.LeadAsync(Url, Silo.Address, seen, cancellation);
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var leading = _lock.LeadAsync(Url, Silo.Address, seen, ending.Token);
+        if (await Task.WhenAny(leading, Silo.Ended) == Silo.Ended)
+        {
+            await ending.CancelAsync();
+            await leading.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            throw new IOException($"this coordinator stands by no more: {await Silo.Ended}");
+        }
+
+        var (term, before) = await leading;
         _leads = true;
         if (before is not null && before != Silo.Address)
             await Silo.EvictAsync(before, cancellation).WaitAsync(EvictionTimeout, cancellation);
@@ -76,6 +85,14 @@ internal sealed class Candidate : IAsyncDisposable
     {
         await Silo.DisposeAsync();
         await _lock.DisposeAsync();
+    }
+
+    // Of a silo that the next leader has put out, that leader says more.
+    private static async Task<string> LostAsync(LocalSilo silo, LeaderLock leaderLock)
+    {
+        if (await Task.WhenAny(silo.Ended, leaderLock.Lost) == silo.Ended)
+            await Task.WhenAny(leaderLock.Lost, Task.Delay(LeaderLock.Stale));
+        return await (leaderLock.Lost.IsCompleted ? leaderLock.Lost : silo.Ended);
     }
 
     // A server on all addresses of its machine is reached by the one that its silo has.

@@ -102,6 +102,8 @@ public static class HttpServer
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         // A failed start is thrown, and need not be told twice.
         builder.Logging.SetMinimumLevel(logLevel).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        // A leader that does not answer is nothing to tell: who asks waits for the next one.
+        builder.Logging.AddFilter("Yarp", LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.AddRoutingCore();
         builder.Services.AddHttpForwarder();

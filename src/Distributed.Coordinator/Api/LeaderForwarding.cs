@@ -69,7 +69,7 @@ internal sealed class LeaderForwarding : IDisposable
             if (candidate.Other is { } leader && leader.Url != candidate.Url && !isForwarded)
             {
                 context.Request.Headers[Mark] = candidate.Url;
-                var error = await forwarder.SendAsync(context, leader.Url, _client, Patience);
+                var error = await forwarder.SendAsync(context, leader.Url, _client, Patience, HttpTransformer.Default, leader.Gone);
                 context.Request.Headers.Remove(Mark);
                 // It may have died with the request: another one leads soon, and what is asked again is answered from the record.
                 if (error is ForwarderError.None || context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)

@@ -57,6 +57,9 @@ public sealed class LocalSilo : IAsyncDisposable
         }
     }
 
+    /// <summary>Completes when it cannot go on, with the reason: the others have put it out, or it has come to an inner fault.</summary>
+    internal Task<string> Ended => ((FatalEnd)_host.Services.GetRequiredService<IFatalErrorHandler>()).Ended;
+
     /// <summary>Its address among the silos of its cluster, as text.</summary>
     internal string Address => _host.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress.ToParsableString();
 
@@ -120,6 +123,7 @@ public sealed class LocalSilo : IAsyncDisposable
         {
             // Gateway port 0: grains are called from this process only.
             membership.Configure(silo);
+            silo.Services.AddSingleton<IFatalErrorHandler, FatalEnd>();
             configure(silo);
         });
         return builder.Build();

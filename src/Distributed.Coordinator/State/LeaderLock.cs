@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Npgsql;
 
 namespace Distributed.Coordinator.State;
@@ -5,7 +6,8 @@ namespace Distributed.Coordinator.State;
 /// <summary>The coordinator that leads.</summary>
 /// <param name="Term">Its term: rises with every one that leads.</param>
 /// <param name="Url">Where it serves HTTP.</param>
-internal sealed record Leader(long Term, string Url);
+/// <param name="Gone">Cancelled when another one leads: nothing that it has been asked is to be waited for.</param>
+internal sealed record Leader(long Term, string Url, CancellationToken Gone);
 
 /// <summary>
 /// Who of several coordinators leads: whoever's connection to PostgreSQL holds an advisory lock. The lock is free the moment that the
@@ -37,6 +39,7 @@ internal sealed class LeaderLock : IAsyncDisposable
     private NpgsqlConnection? _connection;
     private Task _beating = Task.CompletedTask;
     private long _term;
+    private CancellationTokenSource _gone = new();
 
     /// <param name="connectionString">The database.</param>
     /// <param name="cluster">The cluster's name in it.</param>
@@ -68,7 +71,7 @@ internal sealed class LeaderLock : IAsyncDisposable
                 if (await TryLockAsync(cancellation))
                 {
                     var before = await TakeAsync(url, silo, cancellation);
-                    Current = new Leader(_term, url);
+                    await SeeAsync(_term, url);
                     _beating = Task.Run(BeatAsync, CancellationToken.None);
                     return (_term, before);
                 }
@@ -110,18 +113,20 @@ internal sealed class LeaderLock : IAsyncDisposable
         await DropAsync();
         _turn.Dispose();
         _stop.Dispose();
+        _gone.Dispose();
     }
 
     private async Task BeatAsync()
     {
-        var since = TimeProvider.System.GetTimestamp();
+        // Counted from the first call that failed: a process that was stopped for a while must ask once before it judges.
+        long? since = null;
         while (!_lost.Task.IsCompleted)
         {
             try
             {
                 await Task.Delay(Interval, _stop.Token);
                 await CheckAsync(_stop.Token);
-                since = TimeProvider.System.GetTimestamp();
+                since = null;
             }
             catch (OperationCanceledException)
             {
@@ -129,7 +134,8 @@ internal sealed class LeaderLock : IAsyncDisposable
             }
             catch (Exception error) when (IsAway(error))
             {
-                if (TimeProvider.System.GetElapsedTime(since) > _patience)
+                since ??= Stopwatch.GetTimestamp();
+                if (Stopwatch.GetElapsedTime(since.Value) > _patience)
                     _lost.TrySetResult($"the database has not answered for {_patience.TotalSeconds:0} s: {error.Message}");
             }
         }
@@ -217,13 +223,24 @@ internal sealed class LeaderLock : IAsyncDisposable
             await using var row = await look.ExecuteReaderAsync(cancellation);
             if (!await row.ReadAsync(cancellation))
                 return;
-            Current = new Leader(row.GetInt64(0), row.GetString(1));
+            await SeeAsync(row.GetInt64(0), row.GetString(1));
             if (!row.GetBoolean(2))
                 return;
         }
 
         await using var end = Command($"SELECT pg_terminate_backend(pid) FROM ({Lock}) AS holder WHERE pid <> pg_backend_pid()");
         await end.ExecuteNonQueryAsync(cancellation);
+    }
+
+    private async Task SeeAsync(long term, string url)
+    {
+        if (Current?.Term == term)
+            return;
+        var gone = _gone;
+        _gone = new CancellationTokenSource();
+        Current = new Leader(term, url, _gone.Token);
+        await gone.CancelAsync();
+        gone.Dispose();
     }
 
     private NpgsqlCommand Command(string text)
