@@ -121,7 +121,7 @@ internal static class ClusterKeys
     private static SplitConfig ReadStage(ConfigValue value) => value.Binder.Bind(NoSplit, value.Key, value.Node, Split);
 
     private static NodeAddress SiloAddress(ConfigValue value) =>
-        NodeAddress.TryParse($"{value.Text()}:0") ?? NodeAddress.Parse(value.Key, value.Text());
+        NodeAddress.TryParse(value.Text()) ?? NodeAddress.TryParse($"{value.Text()}:0") ?? NodeAddress.Parse(value.Key, value.Text());
 
     private static NodeAddress Address(ConfigValue value) => NodeAddress.Parse(value.Key, value.Text());
 
