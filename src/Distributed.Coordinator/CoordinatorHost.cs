@@ -26,6 +26,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private static readonly TimeSpan RestoreTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan GrainTimeout = TimeSpan.FromSeconds(10);
     private readonly StateStore _state;
+    private readonly Candidate? _candidate;
     private readonly LocalSilo _silo;
     private readonly SessionRecorder _recorder;
     private readonly WorkerHealth _health;
@@ -33,10 +34,10 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private int _disposed;
 
     private CoordinatorHost(
-        ClusterConfig config, ModelFile model, Tokenizer tokenizer, StateStore state, LocalSilo silo, Pipeline pipeline, ClusterSurvey survey,
-        IReadOnlyList<string> drained)
+        ClusterConfig config, ModelFile model, Tokenizer tokenizer, StateStore state, LocalSilo silo, Candidate? candidate, Pipeline pipeline,
+        ClusterSurvey survey, IReadOnlyList<string> drained)
     {
-        _state = state;
+        (_state, _candidate) = (state, candidate);
         Survey = survey;
         Config = config;
         Model = model;
@@ -90,6 +91,9 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <summary>The longest sequence, in tokens.</summary>
     public int Context => Placement.Context;
 
+    /// <summary>What it is among several coordinators; null where it is alone.</summary>
+    public Leadership? Leadership => _candidate is null ? null : new Leadership(_candidate.Url, Config.Term, _silo.Others);
+
     /// <summary>Takes requests.</summary>
     public Scheduler Scheduler { get; }
 
@@ -120,12 +124,19 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <param name="cancellation">Gives up; what was loaded is unloaded.</param>
     /// <exception cref="InvalidInputException">The model file or the config is wrong, or the model does not fit.</exception>
     /// <exception cref="StageFailureException">A worker cannot be reached or refuses its stage.</exception>
-    public static async Task<CoordinatorHost> StartAsync(
-        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, StateStore state, CancellationToken cancellation)
+    public static Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, StateStore state, CancellationToken cancellation) =>
+        StartAsync(config, logLevel, progress, state, null, cancellation);
+
+    /// <summary>The same for one of several, that leads now: with its silo, which it stops.</summary>
+    internal static async Task<CoordinatorHost> StartAsync(
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, StateStore state, Candidate? candidate,
+        CancellationToken cancellation)
     {
         var started = Stopwatch.GetTimestamp();
         // The silo takes longer to start than workers to answer.
-        var starting = Task.Run(() => LocalSilo.StartAsync(state.Configure, logLevel, cancellation), cancellation);
+        var starting = candidate is not null ? Task.FromResult(candidate.Silo)
+            : Task.Run(() => LocalSilo.StartAsync(state.Configure, logLevel, cancellation), cancellation);
         ModelFile? model = null;
         Pipeline? pipeline = null;
         var rehearsal = Task.CompletedTask;
@@ -153,7 +164,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
             if (sessions.Strays.Count > 0)
                 await pipeline.ReleaseAsync(sessions.Strays, cancellation);
             await rehearsal;
-            var host = new CoordinatorHost(config, model, tokenizer, state, silo, pipeline, survey, found.Drained);
+            var host = new CoordinatorHost(config, model, tokenizer, state, silo, candidate, pipeline, survey, found.Drained);
             host.Restore(sessions);
             if (record is not null)
             {
@@ -234,8 +245,13 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Scheduler.SkipTo(sessions.LastSequence);
     }
 
-    private async Task<long> BeginEpochAsync(CancellationToken cancellation) =>
-        await _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey).BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+    private async Task<long> BeginEpochAsync(CancellationToken cancellation)
+    {
+        // One that leads no more and does not know it yet must not move what another one has taken over.
+        if (_candidate is not null)
+            await _candidate.ConfirmAsync(cancellation);
+        return await _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey).BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+    }
 
     private async Task AdoptAsync(Pipeline pipeline, CancellationToken cancellation)
     {

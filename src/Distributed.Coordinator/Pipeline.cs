@@ -42,6 +42,7 @@ public sealed partial class Pipeline : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _tasks = [];
     private readonly TimeSpan _connectTimeout;
+    private readonly long _term;
     private readonly LinkShape? _firstLink;
     private readonly Func<string, NodePeer?> _peerOf;
     private ForwardStream? _forward;
@@ -54,7 +55,7 @@ public sealed partial class Pipeline : IAsyncDisposable
     {
         Placement = placement;
         Epoch = epoch;
-        _connectTimeout = config.ConnectTimeout;
+        (_connectTimeout, _term) = (config.ConnectTimeout, config.Term);
         (_failureTimeout, _linkOf, _peerOf) = (config.FailureTimeout, config.LinkOf, config.PeerOf);
         _firstLink = config.LinkOf(placement.Stages[0].Worker);
         _workers = new WorkerConnections(placement, config);
@@ -298,6 +299,7 @@ public sealed partial class Pipeline : IAsyncDisposable
             Stage = 0,
             ModelHash = Google.Protobuf.ByteString.CopyFrom(model.Hash),
             Sender = "coordinator",
+            Term = _term,
         };
         var first = Placement.Stages[0];
         _forward = await ForwardStream.OpenAsync(
@@ -360,7 +362,7 @@ public sealed partial class Pipeline : IAsyncDisposable
     {
         try
         {
-            var request = new WatchRequest { Pipeline = Name, Epoch = Epoch, Stage = stage.Index };
+            var request = new WatchRequest { Pipeline = Name, Epoch = Epoch, Stage = stage.Index, Term = _term };
             using var call = _workers.ClientOf(stage).Watch(request, cancellationToken: _stopping.Token);
             await foreach (var stageEvent in call.ResponseStream.ReadAllAsync(_stopping.Token))
             {

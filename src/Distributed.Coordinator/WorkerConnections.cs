@@ -204,7 +204,7 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
             return;
         try
         {
-            await ClientOf(stage).UnloadAsync(new UnloadRequest { Pipeline = pipeline }, deadline: DateTime.UtcNow + patience);
+            await ClientOf(stage).UnloadAsync(new UnloadRequest { Pipeline = pipeline, Term = config.Term }, deadline: DateTime.UtcNow + patience);
         }
         catch (RpcException)
         {

@@ -1,6 +1,7 @@
 namespace Distributed.Grains;
 
 /// <inheritdoc cref="IPipelineGrain"/>
+[Orleans.Placement.PreferLocalPlacement]
 public sealed class PipelineGrain(
     [PersistentState("pipeline", GrainStorage.Name)] IPersistentState<PipelineGrain.Storage> storage) : Grain, IPipelineGrain
 {

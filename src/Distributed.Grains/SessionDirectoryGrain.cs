@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 namespace Distributed.Grains;
 
 /// <inheritdoc cref="ISessionDirectoryGrain"/>
+[Orleans.Placement.PreferLocalPlacement]
 public sealed class SessionDirectoryGrain(
     [PersistentState("sessions", GrainStorage.Name)] IPersistentState<SessionDirectoryGrain.Storage> storage)
     : Grain, ISessionDirectoryGrain

@@ -1,6 +1,7 @@
 namespace Distributed.Grains;
 
 /// <inheritdoc cref="ISessionGrain"/>
+[Orleans.Placement.PreferLocalPlacement]
 public sealed class SessionGrain(
     [PersistentState("session", GrainStorage.Name)] IPersistentState<SessionGrain.Storage> storage) : Grain, ISessionGrain
 {

@@ -74,10 +74,12 @@ public sealed class LoadedStages(WorkerOptions options, DeviceInventory devices,
             : throw new StageFailureException(FailureCode.UnknownStage, $"there is no stage {stage} of pipeline {pipeline} here", options.Name, stage);
 
     /// <summary>Frees all stages of a pipeline; gives their number.</summary>
-    public async Task<int> UnloadAsync(string pipeline)
+    /// <param name="pipeline">The pipeline.</param>
+    /// <param name="term">The term of the coordinator that wants it: those that follow one of a later term stay.</param>
+    public async Task<int> UnloadAsync(string pipeline, long term = long.MaxValue)
     {
         var count = 0;
-        foreach (var key in _stages.Keys.Where(key => key.Pipeline == pipeline))
+        foreach (var (key, _) in _stages.Where(pair => pair.Key.Pipeline == pipeline && pair.Value.Term <= term))
         {
             if (!_stages.TryRemove(key, out var runner))
                 continue;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 using Distributed.Cluster;
 using Distributed.Cluster.Certificates;
@@ -25,6 +26,7 @@ public sealed class StageRunner : IAsyncDisposable
     private const int MostReleased = 1 << 16;
 
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan YieldTimeout = TimeSpan.FromSeconds(5);
 
     private readonly Stage _stage;
     private readonly IReadOnlyList<IDisposable> _owned;
@@ -47,6 +49,7 @@ public sealed class StageRunner : IAsyncDisposable
     private long _done;
     private volatile bool _isComputing;
     private int _attached;
+    private long _term;
     private int _disposed;
 
     /// <param name="identity">Which stage this is.</param>
@@ -88,11 +91,40 @@ public sealed class StageRunner : IAsyncDisposable
     /// <summary>Results and failures for the coordinator.</summary>
     public StageWatch Watch { get; } = new();
 
+    /// <summary>The latest term of a leading coordinator that the stage has met; 0 where its coordinator has none.</summary>
+    public long Term => Interlocked.Read(ref _term);
+
+    /// <summary>A coordinator of a later term has come: whoever feeds the stage for an earlier one must stop.</summary>
+    public event Action? Superseded;
+
+    /// <summary>Lets a coordinator of this term have the stage from now on, and nobody of an earlier one.</summary>
+    /// <param name="term">The term.</param>
+    /// <param name="sender">Who speaks, for the error.</param>
+    /// <exception cref="StageFailureException">A coordinator of a later term has it.</exception>
+    public async Task FollowAsync(long term, string sender)
+    {
+        long met;
+        while ((met = Term) < term && Interlocked.CompareExchange(ref _term, term, met) != met)
+        {
+        }
+
+        if (met > term)
+            throw Identity.Fail(FailureCode.EpochMismatch, $"{sender} is of term {term}, this stage follows the coordinator of term {met}");
+        // Stages behind the first one are fed by stages: their streams end with that of the first.
+        if (met == term || Identity.Stage > 0)
+            return;
+        Superseded?.Invoke();
+        var since = Stopwatch.GetTimestamp();
+        while (Volatile.Read(ref _attached) == 1 && Stopwatch.GetElapsedTime(since) < YieldTimeout)
+            await Task.Delay(5);
+    }
+
     /// <summary>Takes the stage's one Forward stream: checks the sender and opens the stream to the stage behind.</summary>
     /// <exception cref="StageFailureException">The sender is refused, here or further down.</exception>
     public async Task AttachAsync(Hello hello, CancellationToken cancellation)
     {
         Identity.Check(hello);
+        await FollowAsync(hello.Term, hello.Sender);
         if (Interlocked.Exchange(ref _attached, 1) == 1)
             throw Identity.Fail(FailureCode.StageBusy, $"another stream already feeds this stage in epoch {Identity.Epoch}");
         _lastStep = -1;
@@ -107,7 +139,7 @@ public sealed class StageRunner : IAsyncDisposable
                 ? await ForwardStream.OpenAsync(
                     _next, onward, Identity.NumStages - onward.Stage, cancellation, _nextLink, _nextPeer, _nextTimeout)
                 : await LocalHop.OpenAsync(_nextHere(), onward, cancellation);
-            _ = ReportLossAsync(_nextStream);
+            _ = ReportLossAsync(_nextStream, hello.Term);
             // Who is silent in this process does not answer for itself either.
             if (_nextHere is null && _nextTimeout is { } timeout)
                 _nextPulse = new PeerPulse(_next, _nextLink, timeout, silence => _ = ReportSilenceAsync(silence), _nextPeer);
@@ -314,9 +346,10 @@ public sealed class StageRunner : IAsyncDisposable
         await Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
     }
 
-    private async Task ReportLossAsync(IStageHop next)
+    private async Task ReportLossAsync(IStageHop next, long term)
     {
-        if (await next.Closed is { } loss && !_stopping.IsCancellationRequested)
+        // The next coordinator need not know of the end of the last one's stream.
+        if (await next.Closed is { } loss && !_stopping.IsCancellationRequested && term == Term)
             await Watch.PublishAsync(new StageEvent { Failure = loss.Failure }, CancellationToken.None);
     }
 }

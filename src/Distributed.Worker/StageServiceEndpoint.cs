@@ -96,10 +96,11 @@ public sealed partial class StageServiceEndpoint(
         using var fed = CancellationTokenSource.CreateLinkedTokenSource(ending.Token);
         StageRunner? runner = null;
         var sender = "the sender";
+        var term = 0L;
         try
         {
             var hello = await ReadHelloAsync(requestStream, ending.Token);
-            sender = hello.Sender;
+            (sender, term) = (hello.Sender, hello.Term);
             if (hello.Probe)
             {
                 StageIdentity.CheckVersion(hello.ProtocolVersion, sender, options.Name, -1);
@@ -111,6 +112,7 @@ public sealed partial class StageServiceEndpoint(
             await found.AttachAsync(hello, ending.Token);
             runner = found;
             found.Watch.GivenUp += fed.Cancel;
+            found.Superseded += fed.Cancel;
             await responseStream.WriteAsync(new StageReply { Accepted = new HelloAccepted() }, fed.Token);
 
             while (await requestStream.MoveNext(fed.Token))
@@ -138,6 +140,9 @@ public sealed partial class StageServiceEndpoint(
         {
             if (runner?.Watch.Failure is { } lost && !ending.IsCancellationRequested)
                 throw lost.ToRpc();
+            // Who watches now is another coordinator, whom the end of this stream does not concern.
+            if (runner?.Term > term)
+                throw runner.Identity.Fail(FailureCode.EpochMismatch, $"{sender} is of term {term}, a coordinator of term {runner.Term} has come").ToRpc();
             var failure = lifetime.ApplicationStopping.IsCancellationRequested
                 ? new StageFailureException(FailureCode.WorkerStopping, "the worker is shutting down", runner?.Identity.Worker ?? options.Name)
                 : new StageFailureException(FailureCode.HopLost, $"the stream from {sender} broke", runner?.Identity.Worker ?? options.Name);
@@ -150,6 +155,7 @@ public sealed partial class StageServiceEndpoint(
             if (runner is not null)
             {
                 runner.Watch.GivenUp -= fed.Cancel;
+                runner.Superseded -= fed.Cancel;
                 await runner.DetachAsync();
             }
         }
@@ -158,7 +164,7 @@ public sealed partial class StageServiceEndpoint(
     /// <inheritdoc/>
     public override async Task Watch(WatchRequest request, IServerStreamWriter<StageEvent> responseStream, ServerCallContext context)
     {
-        var runner = FindWatched(request);
+        var runner = await FindWatchedAsync(request);
         var events = runner.Watch.Open();
         try
         {
@@ -207,7 +213,7 @@ public sealed partial class StageServiceEndpoint(
 
     /// <inheritdoc/>
     public override async Task<UnloadReply> Unload(UnloadRequest request, ServerCallContext context) =>
-        new() { Stages = await stages.UnloadAsync(request.Pipeline) };
+        new() { Stages = await stages.UnloadAsync(request.Pipeline, request.Term) };
 
     /// <inheritdoc/>
     public override Task<ProbeLinkReply> ProbeLink(ProbeLinkRequest request, ServerCallContext context)
@@ -226,12 +232,13 @@ public sealed partial class StageServiceEndpoint(
         throw new StageFailureException(FailureCode.BadFrame, "the first frame must be a Hello", options.Name);
     }
 
-    private StageRunner FindWatched(WatchRequest request)
+    private async Task<StageRunner> FindWatchedAsync(WatchRequest request)
     {
         try
         {
             var runner = stages.Find(request.Pipeline, request.Stage);
             runner.Identity.CheckEpoch(request.Epoch, "the coordinator");
+            await runner.FollowAsync(request.Term, "the coordinator");
             return runner;
         }
         catch (StageFailureException error)

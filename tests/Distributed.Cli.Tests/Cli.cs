@@ -21,6 +21,7 @@ internal sealed partial class Cli : IAsyncDisposable
     private static readonly TempFolder Caches = new();
 
     private readonly Process _process;
+    private int _disposed;
     private readonly Transcript _out;
     private readonly Transcript _error;
 
@@ -159,6 +160,8 @@ internal sealed partial class Cli : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
         if (!_process.HasExited)
             _process.Kill(entireProcessTree: true);
         await _process.WaitForExitAsync();

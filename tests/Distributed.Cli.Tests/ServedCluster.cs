@@ -55,9 +55,10 @@ internal sealed partial class ServedCluster : IAsyncDisposable
             {string.Join('\n', _workers.Select(worker => $"  - {{ name: {worker.Key}, address: \"{worker.Value.Address}\" }}"))}
             """);
         var serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
+        string address;
         try
         {
-            Address = (await serve.SeeErrorAsync(Served())).Groups[1].Value;
+            address = (await serve.SeeErrorAsync(Served())).Groups[1].Value;
         }
         catch
         {
@@ -65,10 +66,27 @@ internal sealed partial class ServedCluster : IAsyncDisposable
             throw;
         }
 
-        Serve = serve;
-        _http.Dispose();
-        _http = new HttpClient { BaseAddress = new Uri($"http://{Address}"), Timeout = TimeSpan.FromSeconds(60) };
+        Turn(serve, address);
     }
+
+    /// <summary>Starts another coordinator of the same cluster file, which stands by.</summary>
+    public async Task<Standby> StandByAsync()
+    {
+        var serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
+        try
+        {
+            var seen = (await serve.SeeErrorAsync(StandsBy())).Groups;
+            return new Standby(serve, seen[1].Value, seen[2].Value);
+        }
+        catch
+        {
+            await serve.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>From now on that one is meant.</summary>
+    public void TurnTo(Standby standby) => Turn(standby.Serve, standby.Address);
 
     /// <summary>Ends the coordinator as SIGKILL does.</summary>
     public ValueTask KillCoordinatorAsync() => Serve.DisposeAsync();
@@ -87,10 +105,11 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     /// <param name="fields">Fields of the request besides the messages, as JSON without braces.</param>
     /// <param name="question">The one message.</param>
     /// <param name="pieces">How many pieces of text to take; null for all. The rest is left unread.</param>
+    /// <param name="at">Which coordinator to ask, by its address; null for the one that is meant.</param>
     /// <returns>The text, and the last event that has more than text.</returns>
-    public async Task<Answer> AskAsync(string fields, string question, int? pieces = null)
+    public async Task<Answer> AskAsync(string fields, string question, int? pieces = null, string? at = null)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions")
+        var request = new HttpRequestMessage(HttpMethod.Post, $"http://{at ?? Address}/v1/chat/completions")
         {
             Content = new StringContent(
                 $$"""{{{fields}},"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"{{question}}"}]}""",
@@ -131,8 +150,24 @@ internal sealed partial class ServedCluster : IAsyncDisposable
         _folder.Dispose();
     }
 
+    private void Turn(Cli serve, string address)
+    {
+        (Serve, Address) = (serve, address);
+        _http.Dispose();
+        _http = new HttpClient { BaseAddress = new Uri($"http://{address}"), Timeout = TimeSpan.FromSeconds(60) };
+    }
+
+    [GeneratedRegex(@"stands by on http://(127\.0\.0\.1:\d+) while the coordinator on http://(127\.0\.0\.1:\d+) leads\n")]
+    private static partial Regex StandsBy();
+
     [GeneratedRegex(@"is served on http://(127\.0\.0\.1:\d+)\n")]
     private static partial Regex Served();
+
+    /// <summary>A coordinator that stands by, where it serves HTTP, and where the one does that leads.</summary>
+    internal sealed record Standby(Cli Serve, string Address, string Leader) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => Serve.DisposeAsync();
+    }
 
     /// <summary>What came of a request.</summary>
     internal sealed record Answer(string Text, JsonElement? Usage)

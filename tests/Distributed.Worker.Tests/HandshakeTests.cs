@@ -48,6 +48,26 @@ public class HandshakeTests
     }
 
     [Fact]
+    public async Task Coordinator_of_a_later_term_takes_the_stage_and_one_of_an_earlier_term_is_refused_from_then_on()
+    {
+        await using var worker = await RunningWorker.StartAsync();
+        await worker.LoadAsync(RunningWorker.WholeModel());
+        var (earlier, later) = (RunningWorker.Hello(), RunningWorker.Hello());
+        (earlier.Term, later.Term) = (3, 4);
+        await using var old = await worker.ForwardAsync(earlier);
+
+        await using var taken = await worker.ForwardAsync(later);
+
+        Assert.NotNull(await old.Closed.WaitAsync(TimeSpan.FromSeconds(20)));
+        var error = await Assert.ThrowsAsync<StageFailureException>(() => worker.ForwardAsync(earlier));
+        Assert.Equal(FailureCode.EpochMismatch, error.Failure.Code);
+        Assert.Contains("of term 3, this stage follows the coordinator of term 4", error.Message, StringComparison.Ordinal);
+        var unloaded = await worker.Client.UnloadAsync(new UnloadRequest { Pipeline = earlier.Pipeline, Term = 3 });
+        Assert.Equal(0, unloaded.Stages);
+        Assert.Equal(1, (await worker.Client.UnloadAsync(new UnloadRequest { Pipeline = earlier.Pipeline, Term = 4 })).Stages);
+    }
+
+    [Fact]
     public async Task Refusal_by_a_stage_further_down_reaches_the_first_sender()
     {
         await using var first = await RunningWorker.StartAsync();

@@ -59,7 +59,8 @@ internal sealed class ServeCommand : Command
         var serving = await LoadingBars.ShowAsync(_terminal, async progress =>
         {
             var server = HttpServer.RunAsync(
-                target.Config, CommonOptions.LogLevelOf(flags), progress, (url, coordinator) => ready.TrySetResult((url, coordinator)), cancellation);
+                target.Config, CommonOptions.LogLevelOf(flags), progress, (url, coordinator) => ready.TrySetResult((url, coordinator)),
+                (url, leader) => _terminal.Error.WriteLine($"stands by on {url} while the coordinator on {leader} leads"), cancellation);
             await Task.WhenAny(server, ready.Task);
             return server;
         });

@@ -14,6 +14,8 @@ internal static class StatusTables
             CultureInfo.InvariantCulture,
             $"{status.Model}, {status.State}{(status.Reason is null ? "" : $": {status.Reason}")} · {status.Running} running, {status.Waiting} waiting, "
             + $"room for {status.Sequences} sequences of {status.Context} tokens{Predicted(status)} · chosen: {status.Choice.Rule}")));
+        if (status.Leadership is { } leadership)
+            terminal.Out.WriteLine(Printable.Line($"{leadership}"));
         terminal.Out.WriteLine();
         terminal.OutConsole.Section("placement", OfStages(status));
         terminal.OutConsole.Section("workers", OfWorkers(status));

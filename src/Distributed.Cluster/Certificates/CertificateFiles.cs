@@ -63,6 +63,12 @@ public static class CertificateFiles
     public static X509ChainPolicy Trusting(string key, string folder) => Trusting(ReadCertificate(key, Certificate(folder, Ca)));
 
     /// <summary>Trust in a CA, and in nothing else.</summary>
+    /// <param name="key">What its certificate's file is called where it was named, for the error.</param>
+    /// <param name="path">That file.</param>
+    /// <exception cref="InvalidInputException">It cannot be read or is none.</exception>
+    public static X509ChainPolicy TrustingFile(string key, string path) => Trusting(ReadCertificate(key, path));
+
+    /// <summary>Trust in a CA, and in nothing else.</summary>
     internal static X509ChainPolicy Trusting(X509Certificate2 ca) => new()
     {
         TrustMode = X509ChainTrustMode.CustomRootTrust,

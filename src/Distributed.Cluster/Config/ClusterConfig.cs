@@ -96,6 +96,12 @@ public sealed record ClusterConfig
     /// <summary>What the coordinator's state is kept in.</summary>
     public StateConfig State { get; init; } = new();
 
+    /// <summary>
+    /// The term of this coordinator, where several stand by for each other: rises with every one that leads, and workers follow the latest.
+    /// No key of a file. 0 where there is one alone.
+    /// </summary>
+    public long Term { get; init; }
+
     /// <summary>The workers, in the order in which a split over all of them uses them; at least one.</summary>
     public IReadOnlyList<WorkerConfig> Workers { get; init; } = [];
 

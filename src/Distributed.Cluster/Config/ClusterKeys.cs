@@ -104,6 +104,8 @@ internal static class ClusterKeys
     [
         new("provider", (state, value) => state with { Provider = value.OneOf(StateProviders) }),
         new("connection", (state, value) => state with { Connection = value.Text() }),
+        new("cluster", (state, value) => state with { Cluster = value.Text() }),
+        new("silo", (state, value) => state with { Silo = SiloAddress(value) }),
     ];
 
     private static StateConfig ReadState(StateConfig state, ConfigValue value)
@@ -117,6 +119,9 @@ internal static class ClusterKeys
     private static WorkerConfig ReadWorker(ConfigValue value) => value.Binder.Bind(NoWorker, value.Key, value.Node, Worker);
 
     private static SplitConfig ReadStage(ConfigValue value) => value.Binder.Bind(NoSplit, value.Key, value.Node, Split);
+
+    private static NodeAddress SiloAddress(ConfigValue value) =>
+        NodeAddress.TryParse(value.Text()) ?? NodeAddress.TryParse($"{value.Text()}:0") ?? NodeAddress.Parse(value.Key, value.Text());
 
     private static NodeAddress Address(ConfigValue value) => NodeAddress.Parse(value.Key, value.Text());
 

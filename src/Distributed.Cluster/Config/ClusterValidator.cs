@@ -18,6 +18,7 @@ public static partial class ClusterValidator
     private const string OpenRule = "is for other machines too: give api-key-file, or let anybody who reaches it ask with insecure: true";
     private const string PlainRule = "is not on this machine: give certificates with tls (made by `distributed certs`), "
         + "or allow plain text that anybody on the way can read and change with insecure: true";
+    private const string SiloRule = "is not on this machine, and coordinators speak to each other in plain text: allow that with insecure: true";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
 
     /// <summary>Whether a worker may have such a name.</summary>
@@ -47,6 +48,7 @@ public static partial class ClusterValidator
             errors.Add(config.Error("state.connection", null, "means nothing to state in memory"));
         if (config.State.Connection?.Contains('\0') == true)
             errors.Add(config.Error("state.connection", null, "must not have characters of no text"));
+        errors.AddRange(CheckCoordinators(config));
         if (config.Http.SocketPath is not null)
             errors.Add(config.Error("http", config.Http, "must be HOST:PORT"));
         else if (config is { ApiKeyFile: null, Insecure: false } && !config.Http.IsThisMachine)
@@ -172,6 +174,20 @@ public static partial class ClusterValidator
             else if (bytes <= 0)
                 yield return config.Error($"{key}.memory.{device}", bytes, "must be above 0");
         }
+    }
+
+    // What concerns more than one coordinator.
+    private static IEnumerable<InputError> CheckCoordinators(ClusterConfig config)
+    {
+        var state = config.State;
+        if (!IsWorkerName(state.Cluster))
+            yield return config.Error("state.cluster", state.Cluster, WorkerNameRule);
+        if (state.Silo is { } silo && state.Provider != StateProvider.PostgreSql)
+            yield return config.Error("state.silo", silo, "is for several coordinators, which takes provider: postgresql");
+        else if (state.Silo?.SocketPath is not null)
+            yield return config.Error("state.silo", state.Silo, "must be HOST or HOST:PORT");
+        else if (state.Silo is { IsThisMachine: false } && !config.Insecure)
+            yield return config.Error("state.silo", state.Silo, SiloRule);
     }
 
     private static IEnumerable<InputError> CheckSplit(ClusterConfig config, IReadOnlyList<SplitConfig> split)

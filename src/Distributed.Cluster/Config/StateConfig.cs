@@ -24,4 +24,15 @@ public sealed record StateConfig
     /// string of Npgsql. Null for a file of the cluster's own in the coordinator's folder, which only SQLite has.
     /// </summary>
     public string? Connection { get; init; }
+
+    /// <summary>
+    /// The cluster's name in PostgreSQL: coordinators of the same one stand by for each other, and a database may hold several.
+    /// </summary>
+    public string Cluster { get; init; } = "distributed";
+
+    /// <summary>
+    /// Where the other coordinators reach this one's Orleans silo; port 0 takes any free one. Null for loopback, where all of them are on
+    /// one machine.
+    /// </summary>
+    public NodeAddress? Silo { get; init; }
 }

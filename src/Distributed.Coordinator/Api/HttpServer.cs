@@ -43,35 +43,70 @@ public static class HttpServer
     /// <exception cref="IOException">The address cannot be listened on.</exception>
     public static async Task RunAsync(
         ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready,
-        CancellationToken cancellation)
+        CancellationToken cancellation) => await RunAsync(config, logLevel, progress, ready, null, cancellation);
+
+    /// <summary>The same for one of several coordinators, which may stand by first.</summary>
+    /// <param name="config">The cluster, with the address to listen on.</param>
+    /// <param name="logLevel">What it logs on standard error.</param>
+    /// <param name="progress">Told how far the stages have loaded; null for nobody.</param>
+    /// <param name="ready">Called once this coordinator answers itself, with the URL and the coordinator; null for nobody.</param>
+    /// <param name="standsBy">Called where another one leads, with this one's URL and that one's; null for nobody.</param>
+    /// <param name="cancellation">Stops serving.</param>
+    /// <exception cref="IOException">The address cannot be listened on, or this coordinator leads no more.</exception>
+    public static async Task RunAsync(
+        ClusterConfig config, LogLevel logLevel, IProgress<LoadingProgress>? progress, Action<string, CoordinatorHost>? ready,
+        Action<string, string>? standsBy, CancellationToken cancellation)
     {
         CoordinatorHost? loaded = null;
+        Candidate? candidate = null;
         var gate = new RequestGate(ApiKeys.Load(config.ApiKeyFile), config.MaxRequests);
         using var certificate = config.HttpCertificate is { } path ? CertificateFiles.ReadPair("http-", path, config.HttpKey!) : null;
-        await using var app = Build(config, certificate, logLevel, gate, () => loaded);
+        using var forwarding = new LeaderForwarding(config, () => candidate, () => loaded);
+        await using var app = Build(config, certificate, logLevel, gate, forwarding, () => loaded);
         await ListenAsync(app, config.Http, cancellation);
         try
         {
-            await using var host = await CoordinatorHost.StartAsync(config, logLevel, progress, StateStore.Open(config), cancellation);
+            var url = UrlOf(app, config.Http);
+            var state = StateStore.Open(config);
+            if (state.Database is not null)
+            {
+                candidate = await Candidate.JoinAsync(config, state, url, logLevel, cancellation);
+                config = config with { Term = await candidate.LeadAsync(leader => standsBy?.Invoke(url, leader.Url), cancellation) };
+            }
+
+            await using var host = await CoordinatorHost.StartAsync(config, logLevel, progress, state, candidate, cancellation);
             loaded = host;
-            ready?.Invoke(UrlOf(app, config.Http), host);
-            await Task.Delay(Timeout.Infinite, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            ready?.Invoke(url, host);
+            var lost = candidate?.Lost ?? new TaskCompletionSource<string>().Task;
+            await Task.WhenAny(lost, Task.Delay(Timeout.Infinite, cancellation));
+            if (lost.IsCompleted)
+                throw new IOException($"this coordinator leads no more: {await lost}");
+        }
+        catch (OperationCanceledException) when (candidate is not null && cancellation.IsCancellationRequested)
+        {
+            // Stopped while standing by.
         }
         finally
         {
+            if (candidate is not null)
+                await candidate.DisposeAsync();
             using var timeout = new CancellationTokenSource(StopTimeout);
             await app.StopAsync(timeout.Token);
         }
     }
 
     private static WebApplication Build(
-        ClusterConfig config, X509Certificate2? certificate, LogLevel logLevel, RequestGate gate, Func<CoordinatorHost?> host)
+        ClusterConfig config, X509Certificate2? certificate, LogLevel logLevel, RequestGate gate, LeaderForwarding forwarding,
+        Func<CoordinatorHost?> host)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         // A failed start is thrown, and need not be told twice.
         builder.Logging.SetMinimumLevel(logLevel).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        // A leader that does not answer is nothing to tell: who asks waits for the next one.
+        builder.Logging.AddFilter("Yarp", LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.AddRoutingCore();
+        builder.Services.AddHttpForwarder();
         builder.Services.AddSingleton<IHostLifetime, CallerLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = StopTimeout);
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
@@ -89,6 +124,7 @@ public static class HttpServer
         });
         var app = builder.Build();
         gate.AddTo(app);
+        forwarding.AddTo(app);
         app.UseRouting();
         app.MapOpenAiApi(host);
         return app;

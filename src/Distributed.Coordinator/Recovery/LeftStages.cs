@@ -45,7 +45,7 @@ internal sealed class LeftStages(PipelineRecord record, ClusterConfig config)
     /// <summary>Unloads them, wherever a worker answers; on one that does not they end with its lease.</summary>
     public Task UnloadAsync(CancellationToken cancellation) => Task.WhenAll(Workers().Select(worker => CallAsync(
         worker,
-        client => client.UnloadAsync(new UnloadRequest { Pipeline = record.Name }, deadline: Deadline, cancellationToken: cancellation),
+        client => client.UnloadAsync(new UnloadRequest { Pipeline = record.Name, Term = config.Term }, deadline: Deadline, cancellationToken: cancellation),
         cancellation)));
 
     private DateTime Deadline => DateTime.UtcNow + config.FailureTimeout;

@@ -20,6 +20,9 @@ public sealed class StateStore : IDisposable
     /// <summary>Sets it up as the storage of all grains.</summary>
     internal Action<ISiloBuilder> Configure { get; }
 
+    /// <summary>The PostgreSQL database through which several coordinators find each other; null where there is one alone.</summary>
+    internal string? Database { get; private init; }
+
     /// <summary>Where it is, for people, without secrets.</summary>
     public string Description { get; }
 
@@ -85,7 +88,7 @@ public sealed class StateStore : IDisposable
         {
             throw new IOException(
                 $"the coordinator's state in {path} is in use by another coordinator, or cannot be written ({error.Message}); "
-                + "give each its own folder with --data DIR", error);
+                + "give each its own folder with --data DIR; several of one cluster take state: { provider: postgresql, connection: … }", error);
         }
     }
 
@@ -94,7 +97,8 @@ public sealed class StateStore : IDisposable
         NpgsqlConnectionStringBuilder builder;
         try
         {
-            builder = new NpgsqlConnectionStringBuilder(config.State.Connection);
+            // Orleans takes times of day as it reads them to be UTC.
+            builder = new NpgsqlConnectionStringBuilder(config.State.Connection) { Timezone = "UTC" };
         }
         catch (ArgumentException error)
         {
@@ -113,7 +117,10 @@ public sealed class StateStore : IDisposable
                     (storage.Invariant, storage.ConnectionString, storage.DeleteStateOnClear) = ("Npgsql", $"{builder}", true);
                     storage.GrainStorageSerializer = new OrleansGrainStorageSerializer(serializer);
                 })),
-                description);
+                description)
+            {
+                Database = $"{builder}",
+            };
         }
         catch (Exception error) when (error is NpgsqlException or TimeoutException)
         {
@@ -124,8 +131,11 @@ public sealed class StateStore : IDisposable
     private static void Prepare(NpgsqlConnection connection)
     {
         using var transaction = connection.BeginTransaction();
+        // Two coordinators that start at once would make the same tables.
+        Run(connection, "SELECT pg_advisory_xact_lock(hashtext('distributed tables'))");
         Run(connection, StateTables.Create);
-        foreach (var (name, text) in StateTables.Queries)
+        Run(connection, MembershipTables.Create);
+        foreach (var (name, text) in StateTables.Queries.Concat(MembershipTables.Queries))
             Run(connection, StateTables.SetQuery, ("QueryKey", name), ("QueryText", text));
         transaction.Commit();
     }

@@ -136,6 +136,14 @@ public class ClusterFileTests
             Assert.Single(Errors(Minimal + "\nstate: { provider: postgresql }")).ToString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("silo: 127.0.0.1", "state.silo is 127.0.0.1:0: is for several coordinators, which takes provider: postgresql")]
+    [InlineData("provider: postgresql, connection: Host=x, silo: 192.168.1.10", "state.silo is 192.168.1.10:0: is not on this machine")]
+    [InlineData("provider: postgresql, connection: Host=x, silo: \"unix:/run/s.sock\"", "state.silo is unix:/run/s.sock: must be HOST or HOST:PORT")]
+    [InlineData("provider: postgresql, connection: Host=x, cluster: a/b", "state.cluster is a/b: must be 1 to 63 letters")]
+    public void What_several_coordinators_need_is_checked(string state, string told) =>
+        Assert.Contains(told, Assert.Single(Errors($"{Minimal}\nstate: {{ {state} }}")).ToString(), StringComparison.Ordinal);
+
     [Fact]
     public void All_errors_are_reported_at_once_each_with_its_line()
     {
