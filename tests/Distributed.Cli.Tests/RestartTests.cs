@@ -16,8 +16,8 @@ public partial class RestartTests(ITestOutputHelper output)
     {
         var isKept = where == "on the workers";
         // Slow enough that an answer is not over before the coordinator is killed.
-        await using var cluster = await ServedCluster.StartAsync(
-            $"link: delay=2ms\nsequences: 6\nsplit: all\nlease: {(where.Contains("lease", StringComparison.Ordinal) ? "1s" : "60s")}", "a", "b", "c");
+        var keys = $"link: delay=2ms\nsequences: 6\nsplit: all\nlease: {(where.Contains("lease", StringComparison.Ordinal) ? "1s" : "60s")}";
+        await using var cluster = await (isKept ? ServedCluster.StartLockedAsync(keys, "a", "b", "c") : ServedCluster.StartAsync(keys, "a", "b", "c"));
         var undisturbed = await cluster.AskAsync($"{Sampled},\"seed\":7", Story);
         var idle = await cluster.AskAsync("\"temperature\":0,\"session_id\":\"idle\"", "Hello!");
 

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Distributed.Cluster.Certificates;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
@@ -29,13 +30,28 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     public static Task<ServedCluster> StartAsync(string keys, params string[] workers) =>
         StartAsync(keys, [.. workers.Select(name => (name, "cpu=64MiB"))]);
 
+    /// <summary>The same, with certificates for all of them.</summary>
+    public static Task<ServedCluster> StartLockedAsync(string keys, params string[] workers) => StartAsync(
+        $"tls: {{ ca: certs/ca.crt, certificate: certs/coordinator.crt, key: certs/coordinator.key }}\n{keys}", true,
+        [.. workers.Select(name => (name, "cpu=64MiB"))]);
+
     /// <summary>The same, with what stages may take on each worker.</summary>
-    public static async Task<ServedCluster> StartAsync(string keys, params (string Name, string Memory)[] workers)
+    public static Task<ServedCluster> StartAsync(string keys, params (string Name, string Memory)[] workers) => StartAsync(keys, false, workers);
+
+    private static async Task<ServedCluster> StartAsync(string keys, bool isLocked, (string Name, string Memory)[] workers)
     {
         var cluster = new ServedCluster(keys);
+        var certs = Path.Combine(cluster._folder.Root, "certs");
+        if (isLocked)
+        {
+            CertificateAuthority.Init(certs);
+            foreach (var name in workers.Select(worker => worker.Name).Prepend("coordinator"))
+                CertificateAuthority.Issue(certs, name, days: 1, []);
+        }
+
         foreach (var (name, memory) in workers)
         {
-            var worker = await RunningWorker.StartAsync(name, "--memory", memory);
+            var worker = await RunningWorker.StartAsync(name, ["--memory", memory, .. isLocked ? ["--tls-dir", certs] : Array.Empty<string>()]);
             cluster._workers[name] = (worker, worker.Address);
         }
 

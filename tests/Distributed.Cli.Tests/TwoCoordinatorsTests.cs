@@ -13,7 +13,7 @@ public partial class TwoCoordinatorsTests(ITestOutputHelper output)
     public async Task When_the_leading_coordinator_is_killed_or_hangs_the_other_one_goes_on_with_its_sessions()
     {
         await using var database = await PostgresServer.StartAsync();
-        await using var cluster = await ServedCluster.StartAsync(
+        await using var cluster = await ServedCluster.StartLockedAsync(
             $"link: delay=2ms\nsequences: 6\nsplit: all\nstate: {{ provider: postgresql, connection: \"{database.Connection}\" }}", "a", "b");
         var first = cluster.Address;
         await using var second = await cluster.StandByAsync();

@@ -23,8 +23,11 @@ public sealed class NodeCertificates
     {
         _ca = ca;
         _own = SslStreamCertificateContext.Create(own, null, offline: true);
-        Name = name;
+        (Own, Name) = (own, name);
     }
+
+    /// <summary>This node's certificate, with its key.</summary>
+    public X509Certificate2 Own { get; }
 
     /// <summary>The name in this node's certificate.</summary>
     public string Name { get; }
@@ -79,6 +82,9 @@ public sealed class NodeCertificates
                 ? throw new AuthenticationException($"what answers there {reason}")
                 : true,
     };
+
+    /// <summary>Whether a certificate is one of a member that has this node's own name, as another coordinator of the cluster has.</summary>
+    public bool IsNamesake(X509Certificate2? certificate) => Judge(_ca, certificate, Name, ClientAuthentication) is null;
 
     /// <summary>Why a certificate is refused, as a phrase that follows its owner; null where it is not.</summary>
     private static string? Judge(X509Certificate2 ca, X509Certificate2? certificate, string? peer, string purpose)

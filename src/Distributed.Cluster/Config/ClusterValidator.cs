@@ -18,7 +18,7 @@ public static partial class ClusterValidator
     private const string OpenRule = "is for other machines too: give api-key-file, or let anybody who reaches it ask with insecure: true";
     private const string PlainRule = "is not on this machine: give certificates with tls (made by `distributed certs`), "
         + "or allow plain text that anybody on the way can read and change with insecure: true";
-    private const string SiloRule = "is not on this machine, and coordinators speak to each other in plain text: allow that with insecure: true";
+    private const string SiloRule = "is not on this machine: coordinators speak to each other there with certificates (tls), or in plain text with insecure: true";
     private const string DeviceRule = "must be cpu, cuda:N, opencl:N or ilgpu-cpu";
 
     /// <summary>Whether a worker may have such a name.</summary>
@@ -186,7 +186,7 @@ public static partial class ClusterValidator
             yield return config.Error("state.silo", silo, "is for several coordinators, which takes provider: postgresql");
         else if (state.Silo?.SocketPath is not null)
             yield return config.Error("state.silo", state.Silo, "must be HOST or HOST:PORT");
-        else if (state.Silo is { IsThisMachine: false } && !config.Insecure)
+        else if (state.Silo is { IsThisMachine: false } && !config.Insecure && config.Tls is null)
             yield return config.Error("state.silo", state.Silo, SiloRule);
     }
 

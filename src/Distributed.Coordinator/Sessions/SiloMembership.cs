@@ -1,9 +1,12 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using Distributed.Cluster;
+using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Config;
 using Distributed.Core;
 using Orleans.Configuration;
+using Orleans.Connections.Security;
 
 namespace Distributed.Coordinator.Sessions;
 
@@ -32,6 +35,7 @@ internal sealed record SiloMembership(Action<ISiloBuilder> Configure)
     public static SiloMembership In(string database, ClusterConfig config)
     {
         var address = config.State.Silo is { } silo ? Resolve(silo) : IPAddress.Loopback;
+        var certificates = config.Tls?.Load();
         return new SiloMembership(builder =>
         {
             var port = config.State.Silo is { Port: > 0 and var chosen } ? chosen : FreePort(address);
@@ -42,9 +46,20 @@ internal sealed record SiloMembership(Action<ISiloBuilder> Configure)
                 (membership.TableRefreshTimeout, membership.IAmAliveTablePublishTimeout, membership.ProbeTimeout) = (Refresh, Alive, Probe);
                 membership.DefunctSiloExpiration = TimeSpan.FromDays(1);
             });
+            if (certificates is not null)
+                Lock(builder, certificates);
             builder.UseAdoNetClustering(table => (table.Invariant, table.ConnectionString) = ("Npgsql", database));
         });
     }
+
+    // Silos speak to those alone that show a certificate of the same name: a worker's will not do.
+    private static void Lock(ISiloBuilder builder, NodeCertificates certificates) => builder.UseTls(certificates.Own, tls =>
+    {
+        (tls.RemoteCertificateMode, tls.ClientCertificateMode) = (RemoteCertificateMode.RequireCertificate, RemoteCertificateMode.RequireCertificate);
+        tls.RemoteCertificateValidation = (certificate, _, _) => certificates.IsNamesake(certificate);
+        tls.SslProtocols = SslProtocols.Tls13;
+        tls.OnAuthenticateAsClient = (_, client) => client.TargetHost = certificates.Name;
+    });
 
     private static IPAddress Resolve(NodeAddress address)
     {
