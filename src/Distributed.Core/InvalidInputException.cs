@@ -16,7 +16,7 @@ public sealed record InputError(string Key, string? Value, string Rule, string? 
     {
         var where = Source is null ? "" : Line is null ? $"{Source}: " : $"{Source}:{Line}: ";
         // Keys come from outside too: the names of tensors, the tokens of a vocabulary.
-        return Value is null ? $"{where}{Shorten(Key)}: {Rule}" : $"{where}{Shorten(Key)} is {Shorten(Value)}: {Rule}";
+        return Value is null ? $"{where}{Shorten(Key)}: {Rule}" : $"{where}{Shorten(Key)} is {(Value.Length == 0 ? "\"\"" : Shorten(Value))}: {Rule}";
     }
 
     /// <summary>A text from outside as errors show it: at most <see cref="MaxValueLength"/> characters, none of them control characters.</summary>

@@ -82,10 +82,14 @@ public static class CertificateFiles
     /// <param name="certificatePath">The certificate's file.</param>
     /// <param name="keyPath">The key's file.</param>
     /// <exception cref="InvalidInputException">One cannot be read, or they do not belong together.</exception>
-    public static X509Certificate2 ReadPair(string prefix, string certificatePath, string keyPath)
+    public static X509Certificate2 ReadPair(string prefix, string certificatePath, string keyPath) =>
+        ReadPair(key => $"{prefix}{key}", certificatePath, keyPath);
+
+    /// <summary>The same, with what each of the two keys is called in errors.</summary>
+    internal static X509Certificate2 ReadPair(Func<string, string> nameOf, string certificatePath, string keyPath)
     {
-        using var certificate = ReadCertificate($"{prefix}certificate", certificatePath);
-        return Read($"{prefix}key", keyPath, $"the private key of {certificatePath} in PEM format", text =>
+        using var certificate = ReadCertificate(nameOf("certificate"), certificatePath);
+        return Read(nameOf("key"), keyPath, $"the private key of {certificatePath} in PEM format", text =>
         {
             using var pair = X509Certificate2.CreateFromPem(certificate.ExportCertificatePem(), text);
             // Some systems use keys from a store only.

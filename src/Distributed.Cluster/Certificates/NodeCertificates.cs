@@ -37,12 +37,12 @@ public sealed class NodeCertificates
     /// <exception cref="InvalidInputException">One cannot be read, or the certificate is not one of the CA, of a node and good today.</exception>
     public static NodeCertificates Load(TlsConfig files)
     {
-        var ca = CertificateFiles.ReadCertificate("tls.ca", files.Ca);
-        var own = CertificateFiles.ReadPair("tls.", files.Certificate, files.Key);
+        var ca = CertificateFiles.ReadCertificate(files.NameOf("ca"), files.Ca);
+        var own = CertificateFiles.ReadPair(files.NameOf, files.Certificate, files.Key);
         if (Judge(ca, own, null, ServerAuthentication) is { } reason)
         {
             throw new InvalidInputException(
-                "tls.certificate", files.Certificate, $"{reason}; a node's own is made by `distributed certs issue`");
+                files.NameOf("certificate"), files.Certificate, $"{reason}; a node's own is made by `distributed certs issue`");
         }
 
         return new NodeCertificates(ca, own, NodeName.Of(own)!);

@@ -17,6 +17,9 @@ public sealed record TlsConfig
     /// <summary>Its key.</summary>
     public required string Key { get; init; }
 
+    /// <summary>The flag that named the folder they are in, which errors name; null where each is named by a key of its own.</summary>
+    private string? Flag { get; init; }
+
     // Read once; never part of what is written out as the config.
     private NodeCertificates? _loaded;
 
@@ -24,9 +27,14 @@ public sealed record TlsConfig
     /// <exception cref="Distributed.Core.InvalidInputException">They cannot be read, or are not what they must be.</exception>
     public NodeCertificates Load() => _loaded ??= NodeCertificates.Load(this);
 
+    /// <summary>What a file is called for who has to mend it.</summary>
+    /// <param name="key">Its key below <c>tls</c>.</param>
+    internal string NameOf(string key) => Flag ?? $"tls.{key}";
+
     /// <summary>The files of a node as <c>certs issue</c> leaves them in a folder.</summary>
     public static TlsConfig InFolder(string folder, string node) => new()
     {
+        Flag = "--tls-dir",
         Ca = Path.GetFullPath(CertificateFiles.Certificate(folder, CertificateFiles.Ca)),
         Certificate = Path.GetFullPath(CertificateFiles.Certificate(folder, node)),
         Key = Path.GetFullPath(CertificateFiles.Key(folder, node)),

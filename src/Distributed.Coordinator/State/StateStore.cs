@@ -105,7 +105,7 @@ public sealed class StateStore : IDisposable
             throw new InvalidInputException([config.Error("state.connection", null, $"is no connection string of Npgsql: {error.Message}")]);
         }
 
-        var description = $"PostgreSQL on {builder.Host}:{builder.Port}, database {builder.Database}";
+        var description = $"PostgreSQL on {builder.Host}:{builder.Port}, database {builder.Database ?? builder.Username}";
         try
         {
             using var server = new NpgsqlConnection($"{builder}");
