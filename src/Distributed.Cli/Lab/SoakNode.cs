@@ -10,7 +10,11 @@ namespace Distributed.Cli.Lab;
 /// <param name="ready">What it prints when it can be used; its first group is its address.</param>
 internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDisposable
 {
+    private const int LinesTold = 3;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
+
+    // What it printed last: the file goes with the soak where nobody wants to keep it.
+    private readonly Queue<string> _last = new();
 
     private Process? _process;
     private Task _printing = Task.CompletedTask;
@@ -40,7 +44,7 @@ internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDis
     /// <param name="arguments">The verb and its flags.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <returns>Its address, as it prints it.</returns>
-    /// <exception cref="IOException">It ends, or is not ready in time; its file says why.</exception>
+    /// <exception cref="IOException">It ends, or is not ready in time, with what it printed last.</exception>
     public async Task<string> StartAsync(IEnumerable<string> arguments, CancellationToken cancellation)
     {
         await _printing;
@@ -62,7 +66,7 @@ internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDis
         }
         catch (TimeoutException)
         {
-            throw new IOException($"{name} was not ready within {StartTimeout.TotalSeconds} s; what it printed is in {log}");
+            throw new IOException($"{name} was not ready within {StartTimeout.TotalSeconds} s; {Told()}");
         }
     }
 
@@ -109,19 +113,27 @@ internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDis
         _process?.Dispose();
     }
 
+    private string Told() => $"it printed last: {string.Join(" | ", _last)}";
+
     private async Task PrintAsync(Process process, TaskCompletionSource<string> address)
     {
         await using var file = new StreamWriter(log, append: true) { AutoFlush = true };
         await file.WriteLineAsync($"--- started as process {process.Id} at {DateTime.Now:HH:mm:ss.fff}");
         await Task.WhenAll(ReadAsync(process.StandardOutput), ReadAsync(process.StandardError));
-        address.TrySetException(new IOException($"{name} ended without being ready; what it printed is in {log}"));
+        address.TrySetException(new IOException($"{name} ended without being ready; {Told()}"));
 
         async Task ReadAsync(StreamReader stream)
         {
             while (await stream.ReadLineAsync() is { } line)
             {
                 lock (file)
+                {
                     file.WriteLine($"{DateTime.Now:HH:mm:ss.fff} {line}");
+                    if (_last.Count == LinesTold)
+                        _last.Dequeue();
+                    _last.Enqueue(line);
+                }
+
                 if (ready.Match(line) is { Success: true } match)
                     address.TrySetResult(match.Groups[1].Value);
             }
