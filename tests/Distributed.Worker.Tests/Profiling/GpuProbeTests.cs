@@ -10,7 +10,7 @@ public class GpuProbeTests
 {
     // What takes a card no time takes its stand-in minutes.
     private static readonly ProbeSizes Tiny =
-        new() { Width = 128, MostBytes = 288 << 10, MostTokens = 8, MoreLayers = 2, ManyKeys = 256, Queries = 8 };
+        new() { Width = 1024, MostBytes = 288 << 10, MostTokens = 8, MoreLayers = 2, ManyKeys = 256, Queries = 8 };
 
     [Fact]
     public void A_card_is_measured_by_the_operations_of_its_stages()
@@ -24,7 +24,7 @@ public class GpuProbeTests
         Assert.All(profile.Types_, type =>
         {
             Assert.Equal([1, 2, 4, 8], type.ByTokens.Select(time => time.Tokens));
-            Assert.Equal([32, 64, 128], type.ByColumns.Select(time => time.Columns));
+            Assert.Equal([256, 512, 1024], type.ByColumns.Select(time => time.Columns));
             Assert.All([.. type.ByTokens, .. type.ByBytes, .. type.ByColumns], time => Assert.True(time.SecondsPerByte > 0));
         });
         Assert.Equal(["f16"], profile.Attention.Select(known => known.KvType));
