@@ -39,6 +39,10 @@ internal static class ErrorReport
                     Print(terminal, one.ToString());
                 code = ExitCode.InvalidInput;
                 break;
+            case DeviceFullException:
+                Print(terminal, error.Message);
+                code = ExitCode.InvalidInput;
+                break;
             case StageFailureException or QueueFullException or IOException or UnauthorizedAccessException or TimeoutException or OperationCanceledException:
                 Print(terminal, error.Message);
                 break;

@@ -103,7 +103,7 @@ public abstract class Backend : IDisposable
     /// </summary>
     /// <param name="forecast">What the stage will take.</param>
     /// <param name="pieces">In how many pieces, at most.</param>
-    /// <exception cref="InvalidInputException">The device has less; the error has the numbers.</exception>
+    /// <exception cref="DeviceFullException">The device has less.</exception>
     public virtual void Prepare(StageMemory forecast, int pieces)
     {
     }

@@ -40,7 +40,9 @@ public sealed class Stage : IDisposable
     /// <param name="bytesReady">Told after each tensor how many bytes of weights are on the device; null for nobody.</param>
     /// <param name="cancellation">Ends loading between two tensors.</param>
     /// <exception cref="InvalidInputException">The model has no such layers, or the device cannot run it.</exception>
-    /// <exception cref="OutOfMemoryException">The device has too little memory.</exception>
+    /// <exception cref="OutOfMemoryException">
+    /// There is too little memory; a <see cref="DeviceFullException"/> says how much, where it is a device's own.
+    /// </exception>
     /// <exception cref="OperationCanceledException">Loading was cancelled.</exception>
     public static Stage Load(
         ModelFile model, Backend backend, StageSpec spec, IProgress<long>? bytesReady = null, CancellationToken cancellation = default)

@@ -11,8 +11,8 @@ namespace Distributed.Gpu;
 /// <summary>A device that is open: its kernels, compiled when they are first used, and the formats' tables. Shared by its backends.</summary>
 public sealed class GpuAccelerator
 {
-    // More threads than these in a group share nothing that would be worth their waiting for each other.
-    private const int MaxGroupThreads = 128;
+    /// <summary>More threads than these in a group share nothing that would be worth their waiting for each other.</summary>
+    internal const int MaxGroupThreads = 128;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<QuantType, FormatKernels> _formats = [];

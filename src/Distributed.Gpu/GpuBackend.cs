@@ -7,8 +7,9 @@ using ILGPU.Runtime;
 namespace Distributed.Gpu;
 
 /// <summary>
-/// Runs operations on a graphics card. Weights lie in its memory in the bytes of their file and are unpacked where they are multiplied.
-/// Everything is enqueued on one stream; the host waits when it downloads, once a step. A token's results do not depend on its batch.
+/// Runs operations on a graphics card. Weights lie in its memory in as many bytes as in their file, which are unpacked where they are
+/// multiplied; those of Q4_0 and Q8_0 in another order (<see cref="RowPlanes"/>). Everything is enqueued on one stream; the host waits
+/// when it downloads, once a step. A token's results do not depend on its batch.
 /// </summary>
 public sealed partial class GpuBackend : Backend
 {
@@ -311,7 +312,8 @@ public sealed partial class GpuBackend : Backend
         {
             var count = (int)(Math.Min(rows, part.Rows - row) * rowBytes);
             RowPlanes.Rearrange(new ReadOnlySpan<byte>(part.Data + (row * rowBytes), count), buffer, rowBytes, part.Type.BlockBytes);
-            target.SubView(row * rowBytes, count).CopyFromCPU(_stream, ref buffer[0], count);
+            // As a span, which is pinned until the copy is done: the collector may move what a reference points to.
+            target.SubView(row * rowBytes, count).CopyFromCPU(_stream, new ReadOnlySpan<byte>(buffer, 0, count));
         }
     }
 

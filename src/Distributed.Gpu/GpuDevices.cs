@@ -1,3 +1,4 @@
+using System.Numerics;
 using Distributed.Core;
 using Distributed.Gpu.Kernels;
 using ILGPU;
@@ -34,54 +35,65 @@ public static class GpuDevices
         ("opencl", builder => builder.OpenCL()),
     ];
 
-    /// <summary>All cards, those with CUDA first.</summary>
-    public static IReadOnlyList<GpuDevice> Find() => Find(out _);
-
-    /// <summary>All cards, those with CUDA first.</summary>
-    /// <param name="missing">What says, kind by kind, why there can be none of it: a driver or library that is not there.</param>
-    public static IReadOnlyList<GpuDevice> Find(out IReadOnlyList<string> missing)
+    /// <summary>All cards, those with CUDA first; none of a kind whose driver or library is not there.</summary>
+    public static IReadOnlyList<GpuDevice> Find()
     {
-        var reasons = new List<string>();
         var found = new List<GpuDevice>();
         foreach (var (kind, enable) in Kinds)
         {
-            using var context = TryCreate(kind, enable, out var reason);
-            if (context is null)
-                reasons.Add(reason!);
-            else
+            using var context = TryCreate(kind, enable, out _);
+            if (context is not null)
                 found.AddRange(CardsOf(context).Select((device, index) => Describe($"{kind}:{index}", device)));
         }
-        missing = reasons;
         return found;
     }
 
-    /// <summary>Why a machine can have no devices of a kind: a driver or library is not there. Null where it can, and for other kinds.</summary>
-    public static string? WhyMissing(string kind)
+    /// <summary>
+    /// Why a device cannot be used: its kind's driver or library is not there, or there is none of its kind, or it can be opened only in
+    /// part. Null where it can, where its kind has no device of that number, and for other kinds.
+    /// </summary>
+    /// <param name="name">The name it is configured by.</param>
+    public static string? WhyMissing(string name)
     {
-        foreach (var (name, enable) in Kinds)
-        {
-            if (name != kind)
-                continue;
-            using var context = TryCreate(name, enable, out var reason);
-            return context is null ? reason : CardsOf(context).Any() ? null : $"there is no {kind} device on this machine";
-        }
-        return null;
+        TryOpen(name, out var reason);
+        return reason;
     }
 
     /// <summary>Opens a device; the same one for all who ask, until the process ends.</summary>
-    /// <exception cref="InvalidInputException">There is no such device; the error says which there are.</exception>
+    /// <exception cref="InvalidInputException">There is no such device, or it cannot be used; the error says which there are, or why.</exception>
     public static GpuAccelerator Open(string name)
+    {
+        if (TryOpen(name, out var reason) is { } accelerator)
+            return accelerator;
+        if (reason is not null)
+            throw new InvalidInputException("device", name, reason);
+        var names = string.Join(", ", Find().Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})").Append(CpuName));
+        throw new InvalidInputException("device", name, $"must be one of {names}");
+    }
+
+    /// <summary>Why kernels cannot run on a card that has been opened; null where they can.</summary>
+    /// <param name="warpSize">Threads that run in step; 0 where the driver does not say.</param>
+    /// <param name="canShuffle">Whether they can exchange values among themselves.</param>
+    internal static string? WhyUnfit(int warpSize, bool canShuffle) => !canShuffle
+        ? "it has no sub-groups, with which threads exchange values"
+        : BitOperations.IsPow2(warpSize) && warpSize is >= 2 and <= GpuAccelerator.MaxGroupThreads
+            ? null
+            : $"{warpSize} of its threads run in step, which must be a power of two from 2 to {GpuAccelerator.MaxGroupThreads}";
+
+    private static GpuAccelerator? TryOpen(string name, out string? reason)
     {
         lock (Gate)
         {
-            if (!Opened.TryGetValue(name, out var accelerator))
-                Opened.Add(name, accelerator = Create(name));
+            reason = null;
+            if (!Opened.TryGetValue(name, out var accelerator) && (accelerator = TryCreate(name, out reason)) is not null)
+                Opened.Add(name, accelerator);
             return accelerator;
         }
     }
 
-    private static GpuAccelerator Create(string name)
+    private static GpuAccelerator? TryCreate(string name, out string? reason)
     {
+        reason = null;
         if (name == CpuName)
         {
             // Two threads: with more, waiting for each other takes most of their time.
@@ -92,32 +104,58 @@ public static class GpuDevices
         var parts = name.Split(':');
         foreach (var (kind, enable) in Kinds)
         {
-            if (parts.Length != 2 || parts[0] != kind || !int.TryParse(parts[1], out var index) || TryCreate(kind, enable, out _) is not { } context)
+            if (parts.Length != 2 || parts[0] != kind || !int.TryParse(parts[1], out var index))
                 continue;
-            if (CardsOf(context).ElementAtOrDefault(index) is { } device)
-                return new GpuAccelerator(name, device.CreateAccelerator(context));
+            if (TryCreate(kind, enable, out reason) is not { } context)
+                return null;
+            if (CardsOf(context).ElementAtOrDefault(index) is { } card && TryCreate(name, card, context, out reason) is { } created)
+                return created;
             context.Dispose();
         }
-
-        var found = Find(out var missing);
-        var names = string.Join(", ", found.Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})").Append(CpuName));
-        throw new InvalidInputException("device", name, $"must be one of {names}{string.Concat(missing.Select(reason => $"; {reason}"))}");
+        return null;
     }
 
-    private static Context? TryCreate(string kind, Action<Context.Builder> enable, out string? reason)
+    private static GpuAccelerator? TryCreate(string name, Device card, Context context, out string? reason)
     {
-        reason = null;
+        Accelerator? accelerator = null;
         try
         {
-            return Context.Create(enable);
+            accelerator = card.CreateAccelerator(context);
+            reason = WhyUnfit(accelerator.WarpSize, accelerator is not CLAccelerator { Capabilities.SubGroups: false });
+            if (reason is null)
+                return new GpuAccelerator(name, accelerator);
+        }
+        catch (Exception error) when (error is AcceleratorException or CapabilityNotSupportedException or NotSupportedException)
+        {
+            // Its memory is full, another process has it for itself, its driver lacks what ILGPU asks for.
+            reason = FirstLine(error);
+        }
+
+        accelerator?.Dispose();
+        reason = $"{card.Name} cannot be used: {reason}";
+        return null;
+    }
+
+    // What is to be seen is why there are no devices: a context that has none is disposed of.
+    private static Context? TryCreate(string kind, Action<Context.Builder> enable, out string? reason)
+    {
+        try
+        {
+            var context = Context.Create(enable);
+            reason = CardsOf(context).Any() ? null : $"there is no {kind} device on this machine";
+            if (reason is null)
+                return context;
+            context.Dispose();
         }
         catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException or NotSupportedException
             or TypeInitializationException or AcceleratorException)
         {
-            reason = $"no {kind} device can be used: {(error.InnerException ?? error).Message.Split('\n')[0]}";
-            return null;
+            reason = $"no {kind} device can be used: {FirstLine(error)}";
         }
+        return null;
     }
+
+    private static string FirstLine(Exception error) => (error.InnerException ?? error).Message.Split('\n')[0];
 
     private static IEnumerable<Device> CardsOf(Context context) => context.Devices.Where(device => device is not CPUDevice);
 

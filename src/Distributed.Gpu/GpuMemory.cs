@@ -27,12 +27,12 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     /// <summary>Allocates what is going to be asked for.</summary>
     /// <param name="bytes">All together.</param>
     /// <param name="pieces">In how many pieces; each may be moved up to an address that suits.</param>
-    /// <exception cref="InvalidInputException">The device has less; the error has the numbers.</exception>
+    /// <exception cref="DeviceFullException">The device has less.</exception>
     public void Prepare(long bytes, int pieces)
     {
         bytes += pieces * Alignment;
         if (device.FreeMemory is { } free && free < bytes)
-            throw TooLittle(bytes, free);
+            throw new DeviceFullException(device.Name, bytes, free);
         // One backend may load stages one after the other.
         if (_prepared is not null)
             _used.Add(_prepared);
@@ -40,6 +40,7 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
     }
 
     /// <summary>Memory that holds zeros; disposing of the second part gives back what is apart at once.</summary>
+    /// <exception cref="DeviceFullException">The device has less.</exception>
     public (ArrayView<byte> View, IDisposable? Apart) Allocate(long bytes)
     {
         // An empty view has no address that kernels could be given.
@@ -77,13 +78,9 @@ internal sealed class GpuMemory(GpuAccelerator device) : IDisposable
         }
         catch (Exception error) when (error is AcceleratorException or OutOfMemoryException)
         {
-            throw TooLittle(bytes, device.FreeMemory);
+            throw new DeviceFullException(device.Name, bytes, device.FreeMemory, error);
         }
     }
-
-    private InvalidInputException TooLittle(long bytes, long? free) => new(
-        $"memory of {device.Name}", free is { } known ? $"{ByteSize.Format(known)} free" : "too little free",
-        $"must be at least {ByteSize.Format(bytes)} for what is to be loaded");
 
     private sealed class Piece(GpuMemory memory, MemoryBuffer1D<byte, Stride1D.Dense> buffer) : IDisposable
     {

@@ -23,9 +23,9 @@ public sealed class DeviceInventory
     public const string Cpu = "cpu";
 
     private readonly Dictionary<string, Device> _devices = [];
-    private readonly List<string> _missing = [];
+    private readonly List<InputError> _missing = [];
 
-    /// <summary>Opens the devices; those whose kind the machine cannot have are left out when there are others.</summary>
+    /// <summary>Opens the devices; those that the machine cannot use are left out when there are others.</summary>
     /// <exception cref="InvalidInputException">An option names a device that is not there; all such errors at once.</exception>
     public DeviceInventory(WorkerOptions options)
     {
@@ -34,17 +34,16 @@ public sealed class DeviceInventory
             errors.Add(new InputError("--devices", "", $"must name at least one of {string.Join(", ", Kinds.Keys)}"));
         foreach (var name in options.Devices)
         {
-            var kind = name.Split(':')[0];
             if (_devices.ContainsKey(name))
                 errors.Add(new InputError("--devices", name, "is named twice"));
             else if (!IsName(name))
                 errors.Add(new InputError("--devices", name, $"must be one of {Names}"));
             else
-                Add(name, kind, Kinds[kind].Open, options, errors);
+                Add(name, Kinds[name.Split(':')[0]].Open, options, errors);
         }
 
         if (_devices.Count == 0 && errors.Count == 0)
-            errors.AddRange(Missing.Select(reason => new InputError("--devices", string.Join(",", options.Devices), reason)));
+            errors.AddRange(_missing);
 
         foreach (var (name, bytes) in options.Memory)
         {
@@ -58,8 +57,8 @@ public sealed class DeviceInventory
             throw new InvalidInputException(errors);
     }
 
-    /// <summary>Why devices that were asked for are left out, each with a reason: their kind's driver or library is not there.</summary>
-    public IReadOnlyList<string> Missing => _missing;
+    /// <summary>Which devices that were asked for are left out, each with the reason: a driver that is not there, a card that is full.</summary>
+    public IEnumerable<string> Missing => _missing.Select(missing => $"{missing.Value} is left out: {missing.Rule}");
 
     /// <summary>All devices, in the order configured.</summary>
     public IReadOnlyCollection<Device> All => _devices.Values;
@@ -80,13 +79,12 @@ public sealed class DeviceInventory
     /// <summary>The names there are, with N for a number.</summary>
     public static string Names => string.Join(", ", Kinds.Select(kind => kind.Value.IsNumbered ? $"{kind.Key}:N" : kind.Key));
 
-    // A machine without the driver of a kind goes on with its other devices; a number that a kind does not have is a mistake.
-    private void Add(
-        string name, string kind, Func<string, WorkerOptions, Device> open, WorkerOptions options, List<InputError> errors)
+    // A machine without the driver of a kind, or whose card cannot be used now, goes on with its other devices; a number that a kind does not have is a mistake.
+    private void Add(string name, Func<string, WorkerOptions, Device> open, WorkerOptions options, List<InputError> errors)
     {
-        if (GpuDevices.WhyMissing(kind) is { } reason)
+        if (GpuDevices.WhyMissing(name) is { } reason)
         {
-            _missing.Add($"{name} is left out: {reason}");
+            _missing.Add(new InputError("--devices", name, reason));
             return;
         }
 

@@ -60,6 +60,7 @@ public sealed class LoadedStages(WorkerOptions options, DeviceInventory devices,
             {
                 InvalidInputException => Fail(request, FailureCode.ModelUnreadable, error.Message, error),
                 IOException or UnauthorizedAccessException => Fail(request, FailureCode.ModelUnreadable, error.Message, error),
+                DeviceFullException => Fail(request, FailureCode.OutOfMemory, error.Message, error),
                 OutOfMemoryException => Fail(request, FailureCode.OutOfMemory, "the system has no memory left for the stage", error),
                 _ => error,
             };

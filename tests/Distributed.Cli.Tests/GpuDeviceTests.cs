@@ -34,6 +34,32 @@ public sealed partial class GpuDeviceTests : IDisposable
     }
 
     [Fact]
+    public async Task The_cluster_of_a_card_and_a_processor_runs_with_another_device_in_the_cards_place()
+    {
+        await using var worker = Cli.Start("worker", "--listen", "127.0.0.1:0", "--threads", "1", "--devices", "ilgpu-cpu,cpu");
+        var address = (await worker.SeeAsync(Listening())).Groups[1].Value;
+        var text = await File.ReadAllTextAsync(Repository.Path("cluster/gpu-plus-cpu.yaml"));
+        (string From, string To)[] replaced =
+        [
+            ("../src/Distributed.Cli/Sample/tales-5m-q8_0.gguf", Repository.SampleModel), ("address: 127.0.0.1:7101", $"address: \"{address}\""),
+            ("[cuda:0, cpu]", "[ilgpu-cpu, cpu]"), ("{ cuda:0: 10GiB }", "{ ilgpu-cpu: 5MiB }"),
+        ];
+        foreach (var (from, to) in replaced)
+        {
+            Assert.Contains(from, text);
+            text = text.Replace(from, to, StringComparison.Ordinal);
+        }
+        var cluster = _folder.Path("gpu-plus-cpu.yaml");
+        await File.WriteAllTextAsync(cluster, text);
+
+        var answer = await Cli.RunAsync("run", "-c", cluster, "--context", "128", "--temperature", "0", "Thank you!");
+
+        Assert.Equal((0, "You are welcome.\n"), (answer.ExitCode, answer.Out));
+        Assert.Matches(@"0 +desktop +ilgpu-cpu +0 ", answer.Error);
+        Assert.Matches(@"1 +desktop +cpu +1-7", answer.Error);
+    }
+
+    [Fact]
     public async Task Bench_times_the_device_in_this_process_beside_what_it_can_do()
     {
         const string Tiny = "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300:q4_0";
@@ -95,6 +121,9 @@ public sealed partial class GpuDeviceTests : IDisposable
         Assert.Equal(
             ["logits Q4_0 True", "bits Q4_0 True", "greedy Tales 5M True"],
             document.GetProperty("checks").EnumerateArray().Select(check => $"{check.GetProperty("check")} {check.GetProperty("model")} {check.GetProperty("passed")}"));
+        Assert.Equal(
+            ["check", "model", "found", "allowed", "passed"],
+            document.GetProperty("checks")[0].EnumerateObject().Select(property => property.Name));
         Assert.Equal(4, (await File.ReadAllLinesAsync(Path.Combine(folder, "checks.csv"))).Length);
         var rows = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "bench.json"))).RootElement;
         Assert.Equal(
@@ -123,6 +152,33 @@ public sealed partial class GpuDeviceTests : IDisposable
 
         Assert.Equal((2, ""), (result.ExitCode, result.Out));
         Assert.StartsWith($"error: {error}", Assert.Single(result.Errors));
+    }
+
+    [Theory]
+    [InlineData("worker", "--devices", "cuda:99")]
+    [InlineData("bench", "--device", "cuda:99")]
+    [InlineData("lab", "gpu", "--device", "cuda:99")]
+    public async Task A_device_that_is_refused_is_named_once_with_the_reason(params string[] args)
+    {
+        var result = await Cli.RunAsync(args);
+
+        var error = Assert.Single(result.Errors);
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.Single(Regex.Matches(error, "cuda:99"));
+        Assert.DoesNotContain("left out", error);
+        // A machine that has cards lists them.
+        Assert.Matches("there is no cuda device on this machine$|no cuda device can be used: .|cuda:0 ", error);
+    }
+
+    [Fact]
+    public async Task Reference_logits_that_are_not_there_are_refused_before_anything_is_done()
+    {
+        var folder = _folder.Path("none");
+        var result = await Cli.RunAsync("lab", "gpu", "--device", "ilgpu-cpu", "--golden", "/nonexist", "--out", folder);
+
+        Assert.Equal((2, ""), (result.ExitCode, result.Out));
+        Assert.StartsWith("error: --golden is /nonexist: must be a folder with reference logits", Assert.Single(result.Errors));
+        Assert.False(Directory.Exists(folder));
     }
 
     [Fact]

@@ -23,4 +23,16 @@ public class MemoryTests
         // Each piece begins at a multiple of 256 bytes.
         Assert.InRange(backend.DeviceBytes, forecast.Total, forecast.Total + (256L * (model.Tensors.Count + 24)));
     }
+
+    [Fact]
+    public void More_than_the_device_has_is_refused_with_its_numbers()
+    {
+        using var backend = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+
+        // More than any address reaches.
+        var error = Assert.Throws<DeviceFullException>(() => backend.Prepare(new StageMemory(1L << 60, 0, 0, 0, 0), 1));
+
+        Assert.Equal($"{ByteSize.Format((1L << 60) + 256)} are to be loaded on ilgpu-cpu, of which too little are free", error.Message);
+        Assert.Equal(0, backend.DeviceAllocations);
+    }
 }

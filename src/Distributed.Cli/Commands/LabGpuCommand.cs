@@ -66,6 +66,7 @@ internal sealed class LabGpuCommand : Command
             throw new InvalidInputException(
                 CommonOptions.Device.Name, flags.GetValue(CommonOptions.Device), "must name a device other than the processor");
         var types = ReadTypes(flags);
+        var golden = flags.GetValue(_golden) is { } known ? DeviceChecks.GoldenIn(_golden.Name, known) : [];
         var shape = flags.GetValue(_shape) ?? DefaultShape;
         SyntheticPlan[] plans = [SyntheticPlan.Parse($"{shape}:q4_0", _shape.Name), SyntheticPlan.Parse($"{shape}:q8_0", _shape.Name)];
         var split = ReadSplit(flags, plans[0].Config);
@@ -77,7 +78,7 @@ internal sealed class LabGpuCommand : Command
         }
         using var folder = new LabFolder(_out.Name, flags.GetValue(_out), "gpu");
 
-        var checks = Check(flags, types, device, LocalDevice.Open(DeviceInventory.Cpu, threads), folder, cancellation);
+        var checks = Check(flags, types, golden, device, LocalDevice.Open(DeviceInventory.Cpu, threads), folder, cancellation);
         var rows = new List<BenchRow>();
         using (var sample = BenchModel.Open(SampleModel.Path))
         {
@@ -155,15 +156,15 @@ internal sealed class LabGpuCommand : Command
     }
 
     private List<CheckRow> Check(
-        ParseResult flags, List<QuantType> types, Device device, Device processor, LabFolder folder, CancellationToken cancellation)
+        ParseResult flags, List<QuantType> types, IReadOnlyList<string> golden, Device device, Device processor, LabFolder folder,
+        CancellationToken cancellation)
     {
         var rows = new List<CheckRow>();
         using var csv = new LabCsv(folder.File("checks.csv"), CheckRow.Heads);
         var checks = new DeviceChecks(device, processor, Checked, cancellation);
         foreach (var type in types)
             checks.CheckFormat(type);
-        if (flags.GetValue(_golden) is { } golden)
-            checks.CheckGolden(_golden.Name, golden);
+        checks.CheckGolden(_golden.Name, golden);
         checks.CheckGreedy(flags.GetValue(_greedy) ?? DefaultGreedy);
         return rows;
 

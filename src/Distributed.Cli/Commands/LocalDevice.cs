@@ -28,10 +28,10 @@ internal static class LocalDevice
         }
         catch (InvalidInputException)
         {
-            var cards = GpuDevices.Find(out var missing).Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})");
+            var cards = GpuDevices.Find().Where(card => card.Name != name).Select(card => $"{card.Name} ({card.Hardware}, {ByteSize.Format(card.MemoryBytes)})");
             string[] names = [DeviceInventory.Cpu, .. cards, GpuDevices.CpuName];
-            throw new InvalidInputException(
-                CommonOptions.Device.Name, name, $"must be one of {string.Join(", ", names)}{string.Concat(missing.Select(reason => $"; {reason}"))}");
+            var why = GpuDevices.WhyMissing(name) is { } reason ? $"; {reason}" : "";
+            throw new InvalidInputException(CommonOptions.Device.Name, name, $"must be one of {string.Join(", ", names)}{why}");
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Distributed.Core;
 using Distributed.Core.Chat;
 using Distributed.Core.Quantization;
@@ -22,6 +23,7 @@ internal sealed record CheckRow(string Check, string Model, double Found, double
     public bool Passed => Found <= Allowed;
 
     /// <summary>The values under <see cref="Heads"/>.</summary>
+    [JsonIgnore]
     public object?[] Cells => [Check, Model, Found, Allowed, Passed];
 }
 
@@ -65,18 +67,28 @@ internal sealed class DeviceChecks(Device device, Device processor, Action<Check
         }
     }
 
-    /// <summary>The largest difference from reference logits, for each model of a folder: <c>*.json</c> that name a model, ids and logits.</summary>
-    /// <exception cref="InvalidInputException">The folder has none, or one that is damaged.</exception>
-    public void CheckGolden(string key, string folder)
+    /// <summary>The files with reference logits in a folder: <c>*.json</c> that name a model, ids and logits.</summary>
+    /// <param name="key">The flag that names the folder.</param>
+    /// <param name="folder">The folder.</param>
+    /// <exception cref="InvalidInputException">The folder has none.</exception>
+    public static IReadOnlyList<string> GoldenIn(string key, string folder)
     {
         var files = Directory.Exists(folder) ? Directory.GetFiles(folder, "*.json").Order().ToList() : [];
-        if (files.Count == 0)
-            throw new InvalidInputException(key, folder, "must be a folder with reference logits: *.json");
+        return files.Count > 0 ? files : throw new InvalidInputException(key, folder, "must be a folder with reference logits: *.json");
+    }
+
+    /// <summary>The largest difference from reference logits, for each model.</summary>
+    /// <param name="key">The flag that names their folder.</param>
+    /// <param name="files">The files, from <see cref="GoldenIn"/>.</param>
+    /// <exception cref="InvalidInputException">One is damaged.</exception>
+    public void CheckGolden(string key, IReadOnlyList<string> files)
+    {
         foreach (var file in files)
         {
             try
             {
                 using var json = JsonDocument.Parse(File.ReadAllText(file));
+                var folder = Path.GetDirectoryName(file)!;
                 using var model = ModelFile.Open(Path.Combine(folder, json.RootElement.GetProperty("model").GetString()!));
                 var largest = 0.0;
                 foreach (var prompt in json.RootElement.GetProperty("prompts").EnumerateArray())

@@ -28,7 +28,8 @@ public readonly struct Q4_1Format : IWeightFormat
 
     /// <inheritdoc/>
     public float Value(ArrayView<byte> bytes, ArrayView<sbyte> books, long block, int i) =>
-        (HalfBits.Load(bytes, block) * ((bytes[block + 4 + (i & 15)] >> (i >> 4 << 2)) & 15)) + HalfBits.Load(bytes, block + 2);
+        Fused.MultiplyAdd(
+            HalfBits.Load(bytes, block), (bytes[block + 4 + (i & 15)] >> (i >> 4 << 2)) & 15, HalfBits.Load(bytes, block + 2));
 }
 
 /// <inheritdoc cref="Core.Quantization.Q5_0"/>
@@ -63,7 +64,7 @@ public readonly struct Q5_1Format : IWeightFormat
     {
         var low = (bytes[block + 8 + (i & 15)] >> (i >> 4 << 2)) & 15;
         var fifth = (bytes[block + 4 + (i >> 3)] >> (i & 7)) & 1;
-        return (HalfBits.Load(bytes, block) * (low | (fifth << 4))) + HalfBits.Load(bytes, block + 2);
+        return Fused.MultiplyAdd(HalfBits.Load(bytes, block), low | (fifth << 4), HalfBits.Load(bytes, block + 2));
     }
 }
 

@@ -17,7 +17,8 @@ public readonly struct Q2_KFormat : IWeightFormat
     {
         var number = (bytes[block + 16 + (i >> 7 << 5) + (i & 31)] >> ((i >> 5 & 3) << 1)) & 3;
         int scales = bytes[block + (i >> 4)];
-        return (HalfBits.Load(bytes, block + 80) * (scales & 15) * number) - (HalfBits.Load(bytes, block + 82) * (scales >> 4));
+        return Fused.MultiplyAdd(
+            HalfBits.Load(bytes, block + 80) * (scales & 15), number, -(HalfBits.Load(bytes, block + 82) * (scales >> 4)));
     }
 }
 
@@ -56,8 +57,9 @@ public readonly struct Q4_KFormat : IWeightFormat
     {
         var group = i >> 5;
         var number = (bytes[block + 16 + (i >> 6 << 5) + (i & 31)] >> ((group & 1) << 2)) & 15;
-        return (HalfBits.Load(bytes, block) * DeviceSixBitScales.Scale(bytes, block + 4, group) * number)
-            - (HalfBits.Load(bytes, block + 2) * DeviceSixBitScales.Min(bytes, block + 4, group));
+        return Fused.MultiplyAdd(
+            HalfBits.Load(bytes, block) * DeviceSixBitScales.Scale(bytes, block + 4, group), number,
+            -(HalfBits.Load(bytes, block + 2) * DeviceSixBitScales.Min(bytes, block + 4, group)));
     }
 }
 
@@ -76,8 +78,9 @@ public readonly struct Q5_KFormat : IWeightFormat
         var group = i >> 5;
         var number = ((bytes[block + 48 + (i >> 6 << 5) + (i & 31)] >> ((group & 1) << 2)) & 15)
             | (((bytes[block + 16 + (i & 31)] >> group) & 1) << 4);
-        return (HalfBits.Load(bytes, block) * DeviceSixBitScales.Scale(bytes, block + 4, group) * number)
-            - (HalfBits.Load(bytes, block + 2) * DeviceSixBitScales.Min(bytes, block + 4, group));
+        return Fused.MultiplyAdd(
+            HalfBits.Load(bytes, block) * DeviceSixBitScales.Scale(bytes, block + 4, group), number,
+            -(HalfBits.Load(bytes, block + 2) * DeviceSixBitScales.Min(bytes, block + 4, group)));
     }
 }
 

@@ -7,7 +7,7 @@ using ILGPU.Runtime.Cuda;
 namespace Distributed.Gpu.Kernels;
 
 /// <summary>
-/// Sums of two products where kernels must agree to the bit. A compiler may fuse either product with the addition, and need not choose
+/// Products that are added up where kernels must agree to the bit. A compiler may fuse either product with the addition, and need not choose
 /// alike in two kernels; so the choice is made here.
 /// </summary>
 public static class Fused

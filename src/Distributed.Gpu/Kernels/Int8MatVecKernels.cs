@@ -36,7 +36,6 @@ public static class Int8MatVecKernels
     /// <summary>Lanes that share a row: it is what the order of additions depends on, so it is the same in all kernels.</summary>
     public static int LanesOfRow() => Math.Min(MostLanes, Warp.WarpSize);
 
-
     /// <summary>Turns inputs into bytes: a thread for each 32 values.</summary>
     /// <param name="index">[tokens, columns / 32]</param>
     /// <param name="input">[tokens, columns]</param>

@@ -50,7 +50,7 @@ public static class MatVecKernels
         for (var i = Warp.LaneIdx; i < shape.Columns; i += Warp.WarpSize)
         {
             var block = start + ((long)(i / format.BlockLength) * format.BlockBytes);
-            sum += format.Value(weights, books, block, i % format.BlockLength) * input[x + i];
+            sum = Fused.MultiplyAdd(format.Value(weights, books, block, i % format.BlockLength), input[x + i], sum);
         }
         sum = WarpSum.OfWarp(sum);
         if (Warp.LaneIdx == 0 && row < shape.Rows)
@@ -80,10 +80,10 @@ public static class MatVecKernels
         {
             var block = start + ((long)(i / format.BlockLength) * format.BlockBytes);
             var weight = format.Value(weights, books, block, i % format.BlockLength);
-            sum0 += weight * input[x0 + i];
-            sum1 += weight * input[x1 + i];
-            sum2 += weight * input[x2 + i];
-            sum3 += weight * input[x3 + i];
+            sum0 = Fused.MultiplyAdd(weight, input[x0 + i], sum0);
+            sum1 = Fused.MultiplyAdd(weight, input[x1 + i], sum1);
+            sum2 = Fused.MultiplyAdd(weight, input[x2 + i], sum2);
+            sum3 = Fused.MultiplyAdd(weight, input[x3 + i], sum3);
         }
         sum0 = WarpSum.OfWarp(sum0);
         sum1 = WarpSum.OfWarp(sum1);

@@ -7,23 +7,27 @@ namespace Distributed.Worker.Profiling;
 internal static class AttentionProbe
 {
     private const int FewKeys = 64;
-    private const int ManyKeys = 2048;
-    private const int Tokens = 128;
 
     private static readonly AttentionShape Shape = new(NumHeads: 16, NumKvHeads: 4, HeadDim: 64, Scale: 0.125f);
 
     /// <summary>The figures of a format of the KV cache.</summary>
-    public static AttentionProfile Measure(Backend backend, KvType type, CancellationToken cancellation)
+    /// <param name="backend">Computes.</param>
+    /// <param name="type">The format.</param>
+    /// <param name="sizes">How many tokens see how many keys.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static AttentionProfile Measure(Backend backend, KvType type, ProbeSizes sizes, CancellationToken cancellation)
     {
-        var blocks = StageSpec.BlocksFor(ManyKeys + Tokens);
+        var blocks = StageSpec.BlocksFor(sizes.ManyKeys + sizes.Queries);
         using var kv = backend.AllocateKv(1, blocks, Shape, type);
-        using var queries = backend.Allocate(Tokens, Shape.NumHeads * Shape.HeadDim);
-        using var output = backend.Allocate(Tokens, Shape.NumHeads * Shape.HeadDim);
-        var batch = new Batch(Tokens);
+        // As a stage has it: without, a device must take a long context in one piece.
+        backend.Reserve(sizes.Queries, Shape.NumHeads * Shape.HeadDim);
+        using var queries = backend.Allocate(sizes.Queries, Shape.NumHeads * Shape.HeadDim);
+        using var output = backend.Allocate(sizes.Queries, Shape.NumHeads * Shape.HeadDim);
+        var batch = new Batch(sizes.Queries);
         int[] table = [.. Enumerable.Range(0, blocks)];
 
         var (decodeToken, decodeValue) = Fit(1);
-        var (prefillToken, prefillValue) = Fit(Tokens);
+        var (prefillToken, prefillValue) = Fit(sizes.Queries);
         return new AttentionProfile
         {
             KvType = type.ToName(),
@@ -36,9 +40,9 @@ internal static class AttentionProbe
         // A call's seconds are tokens × (a + keys × values × b): two calls tell a and b.
         (double PerToken, double PerValue) Fit(int tokens)
         {
-            var (few, many) = (Seconds(FewKeys, tokens), Seconds(ManyKeys, tokens));
+            var (few, many) = (Seconds(FewKeys, tokens), Seconds(sizes.ManyKeys, tokens));
             var values = (double)Shape.NumHeads * Shape.HeadDim * tokens;
-            var perValue = Math.Max(0, many - few) / ((ManyKeys - FewKeys) * values);
+            var perValue = Math.Max(0, many - few) / ((sizes.ManyKeys - FewKeys) * values);
             var keys = FewKeys + ((tokens - 1) / 2.0);
             return (Math.Max(0, few - (keys * values * perValue)) / tokens, perValue);
         }

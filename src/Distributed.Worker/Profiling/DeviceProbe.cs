@@ -35,9 +35,11 @@ internal static class DeviceProbe
     /// <param name="profile">What is known already; a new one has its device, hardware, threads and key alone.</param>
     /// <param name="types">Formats of weights that are wanted.</param>
     /// <param name="kvTypes">Formats of KV caches that are wanted.</param>
+    /// <param name="sizes">How much it is measured with.</param>
     /// <param name="cancellation">Gives up.</param>
     public static void Complete(
-        Device device, DeviceProfile profile, IEnumerable<QuantType> types, IEnumerable<KvType> kvTypes, CancellationToken cancellation)
+        Device device, DeviceProfile profile, IEnumerable<QuantType> types, IEnumerable<KvType> kvTypes, ProbeSizes sizes,
+        CancellationToken cancellation)
     {
         using var backend = device.CreateBackend();
         var isNew = profile.Layer is null;
@@ -47,14 +49,14 @@ internal static class DeviceProbe
         wanted = [.. wanted.Distinct().Where(type => profile.Types_.All(known => known.Type != type.Name))];
         if (wanted.Count > 0)
         {
-            using var products = new ProductProbe(backend, WeightBytesOn(device), cancellation);
+            using var products = new ProductProbe(backend, sizes, Math.Min(sizes.MostBytes, WeightBytesOn(device)), cancellation);
             products.WarmUp(wanted[0], WarmUp);
             foreach (var type in wanted)
                 profile.Types_.Add(products.Measure(type, ReadSecondsPerByte(profile)));
         }
 
         foreach (var type in wantedKv.Distinct().Where(type => profile.Attention.All(known => known.KvType != type.ToName())))
-            profile.Attention.Add(AttentionProbe.Measure(backend, type, cancellation));
+            profile.Attention.Add(AttentionProbe.Measure(backend, type, sizes, cancellation));
         if (!isNew)
             return;
         profile.MeasuredUnixMs = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
@@ -64,6 +66,7 @@ internal static class DeviceProbe
             backend,
             profile.Types_.First(type => type.Type == LayerProbe.WeightType),
             profile.Attention.First(known => known.KvType == KvType.F16.ToName()),
+            sizes,
             cancellation).Measure();
     }
 

@@ -45,7 +45,7 @@ public sealed class DeviceProfiles(string data, string worker) : IDisposable
     /// <param name="kvTypes">Formats of KV caches.</param>
     /// <param name="again">Measure anew whatever is known.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <exception cref="StageFailureException">The device's memory limit, or what stages leave of it, is too little to measure with.</exception>
+    /// <exception cref="StageFailureException">The device's memory limit, or what stages and other programs leave of it, is too little.</exception>
     public async Task<DeviceProfile> GetAsync(
         Device device, IReadOnlyCollection<QuantType> types, IReadOnlyCollection<KvType> kvTypes, bool again, CancellationToken cancellation)
     {
@@ -69,11 +69,15 @@ public sealed class DeviceProfiles(string data, string worker) : IDisposable
             if (!Has(profile, types, kvTypes))
             {
                 using var memory = device.ReserveToMeasure(DeviceProbe.BytesOn(device), worker);
-                await Task.Run(() => DeviceProbe.Complete(device, profile, types, kvTypes, cancellation), cancellation);
+                await Task.Run(() => DeviceProbe.Complete(device, profile, types, kvTypes, ProbeSizes.Usual, cancellation), cancellation);
                 _cache.Write(profile);
             }
 
             return _known[key] = profile;
+        }
+        catch (DeviceFullException error)
+        {
+            throw new StageFailureException(FailureCode.OutOfMemory, error.Message, worker, -1, error);
         }
         finally
         {

@@ -14,29 +14,28 @@ namespace Distributed.Worker.Profiling;
 /// <param name="backend">Computes.</param>
 /// <param name="products">The figures of <see cref="WeightType"/>.</param>
 /// <param name="attention">The figures of <see cref="KvType.F16"/>.</param>
+/// <param name="sizes">How deep and how wide, and for how many tokens.</param>
 /// <param name="cancellation">Gives up.</param>
-internal sealed class LayerProbe(Backend backend, TypeProfile products, AttentionProfile attention, CancellationToken cancellation)
+internal sealed class LayerProbe(
+    Backend backend, TypeProfile products, AttentionProfile attention, ProbeSizes sizes, CancellationToken cancellation)
 {
     /// <summary>The format of the weights.</summary>
     public const string WeightType = "Q8_0";
 
-    private const int MostTokens = 256;
-    private const int MoreLayers = 17;
-    private const int Width = 2048;
     private const string Narrow = "hidden=64,ffn=64,heads=2,kv=1,vocab=300";
 
-    private static readonly int[] Tokens = [1, 8, 64, MostTokens];
+    private readonly int[] _tokens = [.. new[] { 1, 8, 64, 256 }.Where(tokens => tokens <= sizes.MostTokens)];
 
     /// <summary>The figures.</summary>
     public LayerProfile Measure()
     {
         var (one, values) = Times(1);
-        var (more, _) = Times(MoreLayers);
+        var (more, _) = Times(sizes.MoreLayers);
         var (bytes, querySize) = OneLayer();
         var profile = new LayerProfile();
-        foreach (var (i, tokens) in Tokens.Index())
+        foreach (var (i, tokens) in _tokens.Index())
         {
-            var layer = Math.Max(0, (more[i] - one[i]) / (MoreLayers - 1));
+            var layer = Math.Max(0, (more[i] - one[i]) / (sizes.MoreLayers - 1));
             var perValue = SecondsPerValue(tokens);
             profile.ByTokens.Add(new LayerTime
             {
@@ -56,9 +55,9 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
         using var model = new ModelFile(new SyntheticModel(plan, seed: 1, cancellation));
         var config = model.Config;
         // Neither embedding nor head: what they cost is products and copies.
-        var spec = new StageSpec(0, config.NumLayers, false, false, MostTokens, KvType.F16, StageSpec.BlocksFor(MostTokens));
+        var spec = new StageSpec(0, config.NumLayers, false, false, sizes.MostTokens, KvType.F16, StageSpec.BlocksFor(sizes.MostTokens));
         using var stage = Stage.Load(model, backend, spec, null, cancellation);
-        var seconds = Tokens.Select(tokens =>
+        var seconds = _tokens.Select(tokens =>
         {
             var hidden = new float[tokens * config.HiddenSize];
             Array.Fill(hidden, 0.5f);
@@ -87,23 +86,23 @@ internal sealed class LayerProbe(Backend backend, TypeProfile products, Attentio
 
     private double SecondsPerValue(int tokens)
     {
-        var weights = Tensor.Made("norm", Core.Quantization.F32.Type, [Width], _ => { });
+        var weights = Tensor.Made("norm", Core.Quantization.F32.Type, [sizes.Width], _ => { });
         var norm = new Norm(backend.Load(weights), Eps: 1e-5f);
-        using var a = backend.Allocate(tokens, Width);
-        using var b = backend.Allocate(tokens, Width);
-        var values = new float[tokens * Width];
+        using var a = backend.Allocate(tokens, sizes.Width);
+        using var b = backend.Allocate(tokens, sizes.Width);
+        var values = new float[tokens * sizes.Width];
         Array.Fill(values, 0.5f);
         backend.Upload(values, a, tokens);
         backend.Upload(values, b, tokens);
         var seconds = Timed.Seconds(
             () =>
             {
-                backend.Normalize(a, tokens, Width, norm, b);
+                backend.Normalize(a, tokens, sizes.Width, norm, b);
                 backend.Activate(Activation.Silu, b, a, tokens);
                 backend.Wait();
             },
             cancellation);
         // A norm touches a value twice, an activation three times.
-        return seconds / (5.0 * Width * tokens);
+        return seconds / (5.0 * sizes.Width * tokens);
     }
 }

@@ -10,11 +10,6 @@ namespace Distributed.Worker.Profiling;
 /// <summary>Times products with random weights of a format, as a layer has them: two matrices behind one input.</summary>
 internal sealed unsafe class ProductProbe : IDisposable
 {
-    /// <summary>Values per row of the matrices.</summary>
-    public const int Columns = 2048;
-
-    private const int Rows = 2048;
-    private const int MostTokens = 256;
     private const long MiB = 1 << 20;
     private const double PassSeconds = 0.015;
     private const double Budget = 0.02;
@@ -22,38 +17,43 @@ internal sealed unsafe class ProductProbe : IDisposable
     // Few tokens are bound by memory, so their weights must come from there; many are bound by arithmetic, and would take long.
     private static readonly (int Tokens, long Bytes)[] ByTokens =
     [
-        (1, long.MaxValue), (2, long.MaxValue), (4, 32 * MiB), (8, 32 * MiB), (16, 8 * MiB), (64, 4 * MiB), (MostTokens, 2 * MiB),
+        (1, long.MaxValue), (2, long.MaxValue), (4, 32 * MiB), (8, 32 * MiB), (16, 8 * MiB), (64, 4 * MiB), (256, 2 * MiB),
     ];
 
-    // Short rows cost more: what is done once for each counts.
-    private static readonly int[] RowLengths = [512, 1024, Columns];
     private const long BytesOfLengths = 48 * MiB;
 
+    private static readonly int[] WarmUpTokens = [1, 8, 64];
     private static readonly long[] CachedBytes = [MiB / 4, MiB, 4 * MiB, 16 * MiB];
 
     private readonly Backend _backend;
+    private readonly ProbeSizes _sizes;
+    // Short rows cost more: what is done once for each counts.
+    private readonly int[] _rowLengths;
     private readonly CancellationToken _cancellation;
     private readonly Dictionary<int, Activations> _inputs = [];
     private readonly Activations[] _outputs;
     private readonly byte* _data;
 
     /// <param name="backend">Computes.</param>
+    /// <param name="sizes">How large matrices and batches are.</param>
     /// <param name="bytes">Weights that no cache holds.</param>
     /// <param name="cancellation">Gives up.</param>
-    public ProductProbe(Backend backend, long bytes, CancellationToken cancellation)
+    public ProductProbe(Backend backend, ProbeSizes sizes, long bytes, CancellationToken cancellation)
     {
         _backend = backend;
+        _sizes = sizes;
+        _rowLengths = [sizes.Width / 4, sizes.Width / 2, sizes.Width];
         _cancellation = cancellation;
         Bytes = bytes;
         _data = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
-        _outputs = [backend.Allocate(MostTokens, Rows), backend.Allocate(MostTokens, Rows)];
-        var values = new float[MostTokens * Columns];
+        _outputs = [backend.Allocate(sizes.MostTokens, sizes.Width), backend.Allocate(sizes.MostTokens, sizes.Width)];
+        var values = new float[sizes.MostTokens * sizes.Width];
         var random = new Random(1);
         foreach (ref var value in values.AsSpan())
             value = random.NextSingle() - 0.5f;
-        foreach (var columns in RowLengths)
+        foreach (var columns in _rowLengths)
         {
-            var rows = columns == Columns ? MostTokens : 1;
+            var rows = columns == sizes.Width ? sizes.MostTokens : 1;
             _inputs[columns] = backend.Allocate(rows, columns);
             backend.Upload(values.AsSpan(0, rows * columns), _inputs[columns], rows);
             backend.Reserve(rows, columns);
@@ -68,13 +68,14 @@ internal sealed unsafe class ProductProbe : IDisposable
     /// <param name="readSecondsPerByte">What a plain read of memory takes; 0 where that is not known yet.</param>
     public TypeProfile Measure(QuantType type, double readSecondsPerByte)
     {
-        Fill(type, MiB);
+        var few = Math.Min(MiB, Bytes);
+        Fill(type, few);
         // The first calls compile code, and tell how much of a slow format fits the time.
-        var rough = Seconds(type, 1, MiB) / MiB;
+        var rough = Seconds(type, 1, few, _sizes.Width) / few;
         var most = (long)Math.Clamp(PassSeconds / rough, Math.Min(48 * MiB, Bytes), Bytes);
         Fill(type, most);
         var profile = new TypeProfile { Type = type.Name };
-        foreach (var (tokens, bytes) in ByTokens)
+        foreach (var (tokens, bytes) in ByTokens.Where(entry => entry.Tokens <= _sizes.MostTokens))
             profile.ByTokens.Add(Time(type, tokens, Math.Min(bytes, most)));
         foreach (var bytes in CachedBytes.Where(bytes => bytes < most))
             profile.ByBytes.Add(Time(type, 1, bytes));
@@ -83,7 +84,7 @@ internal sealed unsafe class ProductProbe : IDisposable
         if (readSecondsPerByte > 0 && profile.ByTokens[0].SecondsPerByte > slowest)
             profile.ByTokens[0].SecondsPerByte = slowest;
         profile.ByBytes.Add(new ProductTime(profile.ByTokens[0]));
-        foreach (var columns in RowLengths)
+        foreach (var columns in _rowLengths)
         {
             var bytes = Math.Min(BytesOfLengths, most);
             profile.ByColumns.Add(new ProductTime
@@ -103,11 +104,12 @@ internal sealed unsafe class ProductProbe : IDisposable
     /// <param name="duration">For how long.</param>
     public void WarmUp(QuantType type, TimeSpan duration)
     {
-        Fill(type, MiB);
+        var few = Math.Min(MiB, Bytes);
+        Fill(type, few);
         var clock = Stopwatch.StartNew();
         while (clock.Elapsed < duration)
-            foreach (var tokens in (int[])[1, 8, 64])
-                Seconds(type, tokens, MiB);
+            foreach (var tokens in WarmUpTokens.Where(tokens => tokens <= _sizes.MostTokens))
+                Seconds(type, tokens, few, _sizes.Width);
     }
 
     /// <inheritdoc/>
@@ -122,11 +124,11 @@ internal sealed unsafe class ProductProbe : IDisposable
 
     private ProductTime Time(QuantType type, int tokens, long bytes)
     {
-        var seconds = Seconds(type, tokens, bytes);
-        return new ProductTime { Tokens = tokens, Bytes = bytes, Columns = Columns, SecondsPerByte = seconds / bytes };
+        var seconds = Seconds(type, tokens, bytes, _sizes.Width);
+        return new ProductTime { Tokens = tokens, Bytes = bytes, Columns = _sizes.Width, SecondsPerByte = seconds / bytes };
     }
 
-    private double Seconds(QuantType type, int tokens, long bytes, int columns = Columns)
+    private double Seconds(QuantType type, int tokens, long bytes, int columns)
     {
         var input = _inputs[columns];
         var rowBytes = type.RowBytes(columns);
@@ -134,7 +136,7 @@ internal sealed unsafe class ProductProbe : IDisposable
         var pairs = new List<Weight[]>();
         for (var at = 0L; left >= 2;)
         {
-            var rows = Math.Min(Rows, left / 2);
+            var rows = Math.Min(_sizes.Width, left / 2);
             pairs.Add([Matrix(at, rows), Matrix(at + (rows * rowBytes), rows)]);
             at += 2 * rows * rowBytes;
             left -= 2 * rows;
@@ -162,7 +164,7 @@ internal sealed unsafe class ProductProbe : IDisposable
     private void Fill(QuantType type, long bytes)
     {
         var maker = new RandomBlocks(type, 0.02f);
-        var rowBytes = type.RowBytes(Columns);
+        var rowBytes = type.RowBytes(_sizes.Width);
         var pattern = new byte[Math.Max(1, maker.PartBytes / rowBytes) * rowBytes];
         maker.Fill(pattern, seed: 1);
         // A product of short rows may read a little more than it counts.

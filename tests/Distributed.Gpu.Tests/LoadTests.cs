@@ -1,0 +1,53 @@
+using Distributed.Core;
+using Distributed.Core.Synthetic;
+using Distributed.Engine;
+using Distributed.Engine.KvCache;
+
+namespace Distributed.Gpu.Tests;
+
+public class LoadTests
+{
+    [Fact]
+    public void Weights_are_the_files_own_while_the_collector_moves_objects()
+    {
+        // Q4_0 is rearranged on its way, in memory that the collector may move.
+        using var model = new ModelFile(new SyntheticModel(
+            SyntheticPlan.Parse("layers=2,hidden=256,ffn=512,heads=4,kv=2,vocab=300:Q4_0", "type"), 1, default));
+        var expected = Logits();
+        using var done = new CancellationTokenSource();
+        var mover = new Thread(() => Move(done.Token));
+        mover.Start();
+        try
+        {
+            for (var load = 0; load < 12; load++)
+                Assert.Equal(expected, Logits());
+        }
+        finally
+        {
+            done.Cancel();
+            mover.Join();
+        }
+
+        float[] Logits()
+        {
+            using var backend = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+            using var stage = Stage.Load(model, backend, new StageSpec(0, model.Config.NumLayers, true, true, 1, KvType.F16, 1, 1));
+            var logits = new float[model.Config.VocabSize];
+            stage.Forward([new SequenceSlice(0, 0, 1)], [5], [0], [], logits);
+            return logits;
+        }
+    }
+
+    // Objects move into the room of others that are gone: so some stay and some go.
+    private static void Move(CancellationToken done)
+    {
+        var random = new Random(2);
+        var kept = new byte[2000][];
+        for (var turn = 0; !done.IsCancellationRequested; turn++)
+        {
+            for (var i = 0; i < kept.Length; i++)
+                kept[random.Next(kept.Length)] = new byte[random.Next(200, 4000)];
+            GC.Collect(turn % 16 == 15 ? 2 : 0, GCCollectionMode.Forced, blocking: true, compacting: true);
+        }
+    }
+}
