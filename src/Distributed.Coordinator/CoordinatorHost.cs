@@ -25,6 +25,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
     private static readonly TimeSpan RecordInterval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan RestoreTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan GrainTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LoadInterval = TimeSpan.FromMilliseconds(250);
     private readonly StateStore _state;
     private readonly Candidate? _candidate;
     private readonly LocalSilo _silo;
@@ -261,27 +262,47 @@ public sealed class CoordinatorHost : IAsyncDisposable
         _pipeline = pipeline;
     }
 
-    // Where sessions wait for it, a worker that is lost before all stages are there is planned without, as it would be later.
+    // Where sessions wait for it, a worker that is lost before all stages are there is planned without, and one that is away for a moment
+    // is waited for where the others have too little room: both as it would be later.
     private static async Task<(Pipeline Pipeline, ClusterSurvey Survey)> LoadAsync(
         ModelFile model, ClusterConfig config, PipelineStart found, IPipelineGrain grain, IProgress<LoadingProgress>? progress, bool isRestart,
         CancellationToken cancellation)
     {
         var survey = found.Survey;
-        for (var started = Stopwatch.GetTimestamp(); ; survey = await ClusterSurvey.MakeAsync(model, found.Config, cancellation))
+        for (var started = Stopwatch.GetTimestamp(); ; await Task.Delay(LoadInterval, cancellation))
         {
-            var placement = ClusterPlan.Make(model, found.Config, survey);
-            var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
             try
             {
+                var placement = ClusterPlan.Make(model, found.Config, survey);
+                var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
                 return (await Pipeline.StartAsync(model, config, placement, epoch, progress, resumesSending: !isRestart, cancellation), survey);
             }
-            catch (StageFailureException error) when (
-                isRestart && (error.Failure.Code is FailureCode.HopLost or FailureCode.NextUnreachable or FailureCode.WorkerStopping)
+            catch (Exception error) when (
+                isRestart && (IsLoss(error) || (error is InvalidInputException && MayGrow(survey, found.Config)))
                 && Stopwatch.GetElapsedTime(started) < config.RecoveryTimeout)
             {
             }
+
+            try
+            {
+                survey = await ClusterSurvey.MakeAsync(model, found.Config, cancellation);
+            }
+            catch (StageFailureException error) when (IsLoss(error) && Stopwatch.GetElapsedTime(started) < config.RecoveryTimeout)
+            {
+                // Nobody answers at this moment: the next look may find them.
+            }
         }
     }
+
+    private static bool IsLoss(Exception error) => error is StageFailureException
+    {
+        Failure.Code: FailureCode.HopLost or FailureCode.NextUnreachable or FailureCode.WorkerStopping,
+    };
+
+    // Whether a worker is away, or one still has stages of before, which go with their lease.
+    private static bool MayGrow(ClusterSurvey survey, ClusterConfig config) =>
+        config.Workers.Any(worker => !config.Exclude.Contains(worker.Name) && !survey.Workers.ContainsKey(worker.Name))
+        || survey.Workers.Values.Any(worker => worker.Devices.Any(device => device.MemoryUsed > 0));
 
     private static async Task StopAsync(Task<LocalSilo> starting)
     {

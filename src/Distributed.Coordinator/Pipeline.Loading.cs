@@ -61,6 +61,7 @@ public sealed partial class Pipeline
         NextWorker = stage.Spec.HasHead ? "" : Placement.Stages[stage.Index + 1].Worker,
         FailureTimeoutMs = (int)config.FailureTimeout.TotalMilliseconds,
         LeaseMs = (long)config.Lease.TotalMilliseconds,
+        Led = config.Term > 0,
     };
 
     // Who reports how far it has loaded is alive.

@@ -25,6 +25,8 @@ public sealed class StageRunner : IAsyncDisposable
     // Sequences that one release may name: more than a stage can hold.
     private const int MostReleased = 1 << 16;
 
+    private const long MostTermsAhead = 1 << 20;
+
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan YieldTimeout = TimeSpan.FromSeconds(5);
 
@@ -100,9 +102,14 @@ public sealed class StageRunner : IAsyncDisposable
     /// <summary>Lets a coordinator of this term have the stage from now on, and nobody of an earlier one.</summary>
     /// <param name="term">The term.</param>
     /// <param name="sender">Who speaks, for the error.</param>
-    /// <exception cref="StageFailureException">A coordinator of a later term has it.</exception>
+    /// <exception cref="StageFailureException">A coordinator of a later term has it, or it is no term that one can have come to.</exception>
     public async Task FollowAsync(long term, string sender)
     {
+        // A term that nobody reaches would shut the coordinator out for good.
+        if (term != 0 && Request is { Led: false })
+            throw Identity.Fail(FailureCode.BadFrame, $"{sender} is of term {term}, must be of none: no other coordinator stands by for this stage's");
+        if (term < 0 || term - Term > MostTermsAhead)
+            throw Identity.Fail(FailureCode.BadFrame, $"{sender} is of term {term}, must lie between 0 and {MostTermsAhead} above {Term}");
         long met;
         while ((met = Term) < term && Interlocked.CompareExchange(ref _term, term, met) != met)
         {

@@ -89,7 +89,7 @@ public sealed class QuantizeTests : IDisposable
         var result = await Cli.RunAsync("quantize", Golden.Path("architectures/llama.gguf"), name, "Q8_0", "--force");
 
         Assert.Equal(2, result.ExitCode);
-        Assert.Equal($"error: OUT is {name}: {rule}", Assert.Single(result.Errors));
+        Assert.Equal($"error: OUT is {(name.Length == 0 ? "\"\"" : name)}: {rule}", Assert.Single(result.Errors));
     }
 
     [Fact]

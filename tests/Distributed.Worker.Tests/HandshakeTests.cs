@@ -51,7 +51,9 @@ public class HandshakeTests
     public async Task Coordinator_of_a_later_term_takes_the_stage_and_one_of_an_earlier_term_is_refused_from_then_on()
     {
         await using var worker = await RunningWorker.StartAsync();
-        await worker.LoadAsync(RunningWorker.WholeModel());
+        var led = RunningWorker.WholeModel();
+        led.Led = true;
+        await worker.LoadAsync(led);
         var (earlier, later) = (RunningWorker.Hello(), RunningWorker.Hello());
         (earlier.Term, later.Term) = (3, 4);
         await using var old = await worker.ForwardAsync(earlier);
@@ -65,6 +67,25 @@ public class HandshakeTests
         var unloaded = await worker.Client.UnloadAsync(new UnloadRequest { Pipeline = earlier.Pipeline, Term = 3 });
         Assert.Equal(0, unloaded.Stages);
         Assert.Equal(1, (await worker.Client.UnloadAsync(new UnloadRequest { Pipeline = earlier.Pipeline, Term = 4 })).Stages);
+    }
+
+    [Theory]
+    [InlineData(false, 1, "must be of none")]
+    [InlineData(true, 1L << 40, "must lie between 0 and 1048576 above 0")]
+    public async Task Terms_that_no_coordinator_can_have_come_to_shut_nobody_out(bool isLed, long term, string rule)
+    {
+        await using var worker = await RunningWorker.StartAsync();
+        var load = RunningWorker.WholeModel();
+        load.Led = isLed;
+        await worker.LoadAsync(load);
+        var hello = RunningWorker.Hello();
+        hello.Term = term;
+
+        var error = await Assert.ThrowsAsync<StageFailureException>(() => worker.ForwardAsync(hello));
+
+        Assert.Equal(FailureCode.BadFrame, error.Failure.Code);
+        Assert.Contains(rule, error.Message, StringComparison.Ordinal);
+        await using var real = await worker.ForwardAsync(RunningWorker.Hello());
     }
 
     [Fact]
