@@ -112,7 +112,7 @@ public sealed partial class GpuDeviceTests : IDisposable
     {
         var folder = _folder.Path("lab");
         var result = await Cli.RunAsync(
-            "lab", "gpu", "--device", "ilgpu-cpu", "--out", folder, "--shape", "layers=1,hidden=256,ffn=256,heads=4,kv=2,vocab=300",
+            "lab", "gpu", "--device", "ilgpu-cpu", "--out", folder, "--shape", "layers=1,hidden=64,ffn=64,heads=2,kv=1,vocab=300",
             "--types", "q4_0", "--greedy", "2", "-p", "8", "-n", "1", "-r", "1", "-t", "1", "--json");
 
         Assert.True(result.ExitCode == 0, result.Error);
