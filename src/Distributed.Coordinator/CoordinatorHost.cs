@@ -154,7 +154,8 @@ public sealed class CoordinatorHost : IAsyncDisposable
             pipeline = found.Pipeline;
             if (pipeline is null)
             {
-                (pipeline, survey) = await LoadAsync(model, config, found, grain, progress, isRestart: record is not null, cancellation);
+                (pipeline, survey) = await LoadAsync(
+                    model, config, found, token => BeginEpochAsync(grain, candidate, token), progress, isRestart: record is not null, cancellation);
                 // Who goes on with another coordinator's sessions has streams that wait.
                 rehearsal = record is null ? Rehearsal.RunAsync(pipeline, config, cancellation) : Task.CompletedTask;
                 await grain.PlaceAsync(RecordOf(pipeline, model, config, found.Drained)).WaitAsync(GrainTimeout, cancellation);
@@ -246,12 +247,15 @@ public sealed class CoordinatorHost : IAsyncDisposable
         Scheduler.SkipTo(sessions.LastSequence);
     }
 
-    private async Task<long> BeginEpochAsync(CancellationToken cancellation)
+    private Task<long> BeginEpochAsync(CancellationToken cancellation) =>
+        BeginEpochAsync(_silo.Grains.GetGrain<IPipelineGrain>(PipelineKey), _candidate, cancellation);
+
+    // One that leads no more and does not know it yet must not move what another one has taken over.
+    private static async Task<long> BeginEpochAsync(IPipelineGrain grain, Candidate? candidate, CancellationToken cancellation)
     {
-        // One that leads no more and does not know it yet must not move what another one has taken over.
-        if (_candidate is not null)
-            await _candidate.ConfirmAsync(cancellation);
-        return await _silo.Grains.GetGrain<IPipelineGrain>(PipelineKey).BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+        if (candidate is not null)
+            await candidate.ConfirmAsync(cancellation);
+        return await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
     }
 
     private async Task AdoptAsync(Pipeline pipeline, CancellationToken cancellation)
@@ -265,8 +269,8 @@ public sealed class CoordinatorHost : IAsyncDisposable
     // Where sessions wait for it, a worker that is lost before all stages are there is planned without, and one that is away for a moment
     // is waited for where the others have too little room: both as it would be later.
     private static async Task<(Pipeline Pipeline, ClusterSurvey Survey)> LoadAsync(
-        ModelFile model, ClusterConfig config, PipelineStart found, IPipelineGrain grain, IProgress<LoadingProgress>? progress, bool isRestart,
-        CancellationToken cancellation)
+        ModelFile model, ClusterConfig config, PipelineStart found, Func<CancellationToken, Task<long>> beginEpoch,
+        IProgress<LoadingProgress>? progress, bool isRestart, CancellationToken cancellation)
     {
         var survey = found.Survey;
         for (var started = Stopwatch.GetTimestamp(); ; await Task.Delay(LoadInterval, cancellation))
@@ -274,7 +278,7 @@ public sealed class CoordinatorHost : IAsyncDisposable
             try
             {
                 var placement = ClusterPlan.Make(model, found.Config, survey);
-                var epoch = await grain.BeginEpochAsync().WaitAsync(GrainTimeout, cancellation);
+                var epoch = await beginEpoch(cancellation);
                 return (await Pipeline.StartAsync(model, config, placement, epoch, progress, resumesSending: !isRestart, cancellation), survey);
             }
             catch (Exception error) when (

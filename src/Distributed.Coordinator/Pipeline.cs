@@ -129,15 +129,21 @@ public sealed partial class Pipeline : IAsyncDisposable
     {
         var pipeline = new Pipeline(placement, epoch, config);
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using var loaded = new CancellationTokenSource();
         try
         {
             pipeline.WatchPulses(worker => resumesSending && pipeline._workers.IsSendingTo(worker));
-            _ = pipeline.Failed.ContinueWith(_ => ending.CancelAsync(), ending.Token, TaskContinuationOptions.None, TaskScheduler.Default);
+            _ = pipeline.Failed.ContinueWith(_ => ending.CancelAsync(), loaded.Token, TaskContinuationOptions.None, TaskScheduler.Default);
             pipeline.Memory = await pipeline.LoadAsync(model, config, progress, ending.Token);
             await pipeline.ConnectAsync(model, ending.Token);
-            // Those that were excused once are not asked any more.
-            await pipeline.EndPulsesAsync();
-            pipeline.WatchPulses();
+            if (resumesSending)
+            {
+                // Those that were excused once are not asked any more.
+                await pipeline.EndPulsesAsync();
+                pipeline.WatchPulses();
+            }
+
+            await loaded.CancelAsync();
             return pipeline;
         }
         catch (Exception error)

@@ -8,7 +8,12 @@ using Grpc.Core;
 
 namespace Distributed.Worker.Tests;
 
+/// <summary>One of the tests counts what this process holds: nobody else may take memory meanwhile.</summary>
+[CollectionDefinition(nameof(HostilePeerTests), DisableParallelization = true)]
+public sealed class HostilePeerCollection;
+
 /// <summary>Messages that no node of ours would send, to a real worker that holds stages of two pipelines.</summary>
+[Collection(nameof(HostilePeerTests))]
 public sealed class HostilePeerTests : IAsyncLifetime
 {
     private const string Hostile = "hostile";

@@ -24,9 +24,11 @@ internal static class RawHop
         try
         {
             using var socket = new RawSocketPair(unix: true);
+            // Written to: untouched pages are all one and the same page, which stays in the caches.
             var weights = new byte[BetweenBytes];
+            weights.AsSpan().Fill(1);
             var echoes = bytes <= MostEchoed;
-            var times = socket.Time(bytes, echoes ? bytes : 1, Rounds, () => weights.AsSpan().IndexOfAnyExcept((byte)0));
+            var times = socket.Time(bytes, echoes ? bytes : 1, Rounds, () => weights.AsSpan().IndexOfAnyExcept((byte)1));
             return Statistics.Median(times.Select(time => time / 1e3)) / (echoes ? 2 : 1);
         }
         catch (SocketException)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.RegularExpressions;
 using Distributed.Coordinator;
@@ -14,7 +15,7 @@ internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDis
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
 
     // What it printed last: the file goes with the soak where nobody wants to keep it.
-    private readonly Queue<string> _last = new();
+    private readonly ConcurrentQueue<string> _last = new();
 
     private Process? _process;
     private Task _printing = Task.CompletedTask;
@@ -129,9 +130,9 @@ internal sealed class SoakNode(string name, string log, Regex ready) : IAsyncDis
                 lock (file)
                 {
                     file.WriteLine($"{DateTime.Now:HH:mm:ss.fff} {line}");
-                    if (_last.Count == LinesTold)
-                        _last.Dequeue();
                     _last.Enqueue(line);
+                    if (_last.Count > LinesTold)
+                        _last.TryDequeue(out _);
                 }
 
                 if (ready.Match(line) is { Success: true } match)

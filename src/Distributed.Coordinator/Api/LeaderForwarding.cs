@@ -24,7 +24,6 @@ internal sealed class LeaderForwarding : IDisposable
     // As long as it takes another one to lead.
     private static readonly TimeSpan Wait = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(50);
-    private static readonly PathString[] Own = ["/health", "/ready"];
     private readonly HttpMessageInvoker _client;
     private readonly Func<Candidate?> _candidate;
     private readonly Func<CoordinatorHost?> _host;
@@ -53,7 +52,7 @@ internal sealed class LeaderForwarding : IDisposable
     public void AddTo(WebApplication app)
     {
         var forwarder = app.Services.GetRequiredService<IHttpForwarder>();
-        app.Use((context, next) => _candidate() is not { } candidate || Own.Contains(context.Request.Path)
+        app.Use((context, next) => _candidate() is not { } candidate || RequestGate.Open.Contains(context.Request.Path)
             ? next(context) : ForwardAsync(forwarder, candidate, context, next));
     }
 

@@ -8,7 +8,8 @@ namespace Distributed.Coordinator.Api;
 /// <param name="maxRequests">The most requests at once.</param>
 internal sealed class RequestGate(ApiKeys? keys, int maxRequests)
 {
-    private static readonly PathString[] Open = ["/health", "/ready"];
+    /// <summary>What anybody may ask, and a coordinator that stands by answers itself.</summary>
+    public static readonly PathString[] Open = ["/health", "/ready"];
 
     private int _running;
 

@@ -57,7 +57,10 @@ public sealed class LocalSilo : IAsyncDisposable
         }
     }
 
-    /// <summary>Completes when it cannot go on, with the reason: the others have put it out, or it has come to an inner fault.</summary>
+    /// <summary>
+    /// Of a silo in a cluster with others: completes when it cannot go on, with the reason: the others have put it out, or it has come to an
+    /// inner fault. One that is alone ends the process then.
+    /// </summary>
     internal Task<string> Ended => ((FatalEnd)_host.Services.GetRequiredService<IFatalErrorHandler>()).Ended;
 
     /// <summary>Its address among the silos of its cluster, as text.</summary>
@@ -123,7 +126,6 @@ public sealed class LocalSilo : IAsyncDisposable
         {
             // Gateway port 0: grains are called from this process only.
             membership.Configure(silo);
-            silo.Services.AddSingleton<IFatalErrorHandler, FatalEnd>();
             configure(silo);
         });
         return builder.Build();

@@ -5,6 +5,7 @@ using Distributed.Cluster;
 using Distributed.Cluster.Certificates;
 using Distributed.Cluster.Config;
 using Distributed.Core;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
 using Orleans.Connections.Security;
 
@@ -46,6 +47,7 @@ internal sealed record SiloMembership(Action<ISiloBuilder> Configure)
                 (membership.TableRefreshTimeout, membership.IAmAliveTablePublishTimeout, membership.ProbeTimeout) = (Refresh, Alive, Probe);
                 membership.DefunctSiloExpiration = TimeSpan.FromDays(1);
             });
+            builder.Services.AddSingleton<IFatalErrorHandler, FatalEnd>();
             if (certificates is not null)
                 Lock(builder, certificates);
             builder.UseAdoNetClustering(table => (table.Invariant, table.ConnectionString) = ("Npgsql", database));
