@@ -36,17 +36,18 @@ public static partial class WorkerHost
         if (options.Listen.SocketPath is { } path)
             RemoveStaleSocket(path);
 
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
+        // Empty: the default one also takes settings from a file in the current folder, and watches all that is below for changes.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.SetMinimumLevel(options.LogLevel);
         // What keeps it from starting is thrown: the caller tells it, in a line.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting", options.LogLevel <= LogLevel.Debug ? options.LogLevel : LogLevel.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
-        builder.WebHost.UseSockets(NodeServer.Tune);
+        builder.WebHost.UseKestrelCore().UseSockets(NodeServer.Tune);
         builder.Services.AddSingleton<IMemoryPoolFactory<byte>, NodeMemory>();
         builder.WebHost.ConfigureKestrel(kestrel => NodeServer.Listen(kestrel, options.Listen, options.Certificates));
         builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.Services.AddRoutingCore();
         builder.Services.AddGrpc(grpc =>
         {
             grpc.MaxReceiveMessageSize = NodeChannel.MaxMessageBytes;
@@ -69,6 +70,7 @@ public static partial class WorkerHost
 
         await using var app = builder.Build();
         app.Use(FailureNames.NameAsync);
+        app.UseRouting();
         ForwardMethod.Prefer(app.MapGrpcService<StageServiceEndpoint>());
         if (!await ListenAsync(app, options, cancellation))
             return;
