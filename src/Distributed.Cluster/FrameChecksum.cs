@@ -77,6 +77,17 @@ public static class FrameChecksum
         return words.Hash(result.Logits.Span);
     }
 
+    /// <summary>The checksum of a part of a KV cache.</summary>
+    public static ulong Of(KvChunk chunk)
+    {
+        var words = new Words(4);
+        words.Add(chunk.Sequence);
+        words.Add(chunk.Layer);
+        words.Add(chunk.FirstBlock);
+        words.Add(chunk.Blocks);
+        return words.Hash(chunk.Data.Span);
+    }
+
     // Numbers in a pooled buffer, in the order in which they are added.
     private struct Words(int most)
     {

@@ -229,11 +229,16 @@ public sealed partial class Pipeline : IAsyncDisposable
 
     /// <summary>Asks the workers what the KV cache of each stage holds; one entry per stage, in order.</summary>
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
-    public async Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation)
+    /// <param name="cancellation">Stops asking.</param>
+    public Task<IReadOnlyList<StageKv>> ReportKvAsync(CancellationToken cancellation) => ReportKvAsync(withTokens: false, cancellation);
+
+    /// <summary>The same, with the tokens of each sequence.</summary>
+    /// <inheritdoc cref="ReportKvAsync(CancellationToken)"/>
+    internal async Task<IReadOnlyList<StageKv>> ReportKvAsync(bool withTokens, CancellationToken cancellation)
     {
         try
         {
-            return await _workers.ReportKvAsync(new KvRequest { Pipeline = Name }, cancellation);
+            return await _workers.ReportKvAsync(new KvRequest { Pipeline = Name, WantTokens = withTokens }, cancellation);
         }
         catch (ObjectDisposedException)
         {
@@ -241,6 +246,20 @@ public sealed partial class Pipeline : IAsyncDisposable
             throw new StageFailureException(await Failed);
         }
     }
+
+    /// <summary>Has a stage take the KV cache of sequences over from the stages that had its layers before; bytes.</summary>
+    /// <param name="stage">The stage.</param>
+    /// <param name="sources">Those stages, in the order of their layers.</param>
+    /// <param name="sequences">The sequences, each with the tokens that all of them hold.</param>
+    /// <param name="patience">How long it may take.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="StageFailureException">It did not come within the time, or there is no room for it; the stage is as it was.</exception>
+    internal Task<long> MoveKvAsync(
+        StagePlacement stage, IEnumerable<KvSource> sources, IEnumerable<MovedSequence> sequences, TimeSpan patience, CancellationToken cancellation) =>
+        _workers.MoveKvAsync(
+            stage,
+            new MoveKvRequest { Pipeline = Name, Epoch = Epoch, Stage = stage.Index, Term = _term, Sources = { sources }, Sequences = { sequences } },
+            patience, cancellation);
 
     /// <summary>For how long nothing has been heard of a worker; null where none of that name is asked.</summary>
     internal TimeSpan? SilenceOf(string worker) => _pulses.TryGetValue(worker, out var pulse) ? pulse.Silence : null;

@@ -175,23 +175,34 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     /// <exception cref="StageFailureException">A worker does not answer.</exception>
     public async Task<IReadOnlyList<StageKv>> ReportKvAsync(KvRequest request, CancellationToken cancellation)
     {
-        var reports = new List<StageKv>();
-        foreach (var stage in OnePerWorker())
+        var reports = await Task.WhenAll(OnePerWorker().Select(async stage =>
         {
             try
             {
-                var report = await ClientOf(stage).ReportKvAsync(
-                    request, deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellation);
-                reports.AddRange(report.Stages);
+                return await ClientOf(stage).ReportKvAsync(request, deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellation);
             }
             catch (RpcException error)
             {
                 cancellation.ThrowIfCancellationRequested();
                 throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
             }
-        }
+        }));
+        return [.. reports.SelectMany(report => report.Stages).OrderBy(report => report.Stage)];
+    }
 
-        return [.. reports.OrderBy(report => report.Stage)];
+    /// <summary>Has a stage take the KV cache of sequences over; bytes.</summary>
+    /// <exception cref="StageFailureException">It did not come within the time, or there is no room for it; the stage is as it was.</exception>
+    public async Task<long> MoveKvAsync(StagePlacement stage, MoveKvRequest request, TimeSpan patience, CancellationToken cancellation)
+    {
+        try
+        {
+            return (await ClientOf(stage).MoveKvAsync(request, deadline: DateTime.UtcNow + patience, cancellationToken: cancellation)).Bytes;
+        }
+        catch (RpcException error)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            throw StageFailureException.From(error, FailureCode.HopLost, stage.Worker, stage.Index);
+        }
     }
 
     /// <summary>Unloads the pipeline's stages on every worker that answers.</summary>

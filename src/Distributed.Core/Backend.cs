@@ -37,6 +37,27 @@ public abstract class KvStore : IDisposable
     /// <summary>Bytes allocated, keys and values of all layers.</summary>
     public abstract long Bytes { get; }
 
+    /// <summary>
+    /// How the bytes of a block lie, with its shape and format: stores of the same layout can hand blocks to each other. Null where blocks
+    /// cannot be taken out, and the methods below throw <see cref="NotSupportedException"/>.
+    /// </summary>
+    public virtual string? Layout => null;
+
+    /// <summary>Bytes of one layer's keys and values in a block.</summary>
+    public virtual int LayerBlockBytes => throw new NotSupportedException();
+
+    /// <summary>Copies what one layer has in a block out.</summary>
+    /// <param name="layer">The layer, counted from the store's first.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="target">[<see cref="LayerBlockBytes"/>]</param>
+    public virtual void ReadBlock(int layer, int block, Span<byte> target) => throw new NotSupportedException();
+
+    /// <summary>Copies what one layer has in a block in.</summary>
+    /// <param name="layer">The layer, counted from the store's first.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="source">[<see cref="LayerBlockBytes"/>]</param>
+    public virtual void WriteBlock(int layer, int block, ReadOnlySpan<byte> source) => throw new NotSupportedException();
+
     /// <inheritdoc/>
     public abstract void Dispose();
 }

@@ -10,7 +10,7 @@ namespace Distributed.Engine;
 /// A contiguous range of a model's layers on one device, ready to run: weights, KV cache and the buffers for the largest batch.
 /// Used by one thread at a time; <see cref="KvCache"/> may be asked for reports from any.
 /// </summary>
-public sealed class Stage : IDisposable
+public sealed partial class Stage : IDisposable
 {
     private readonly Model _model;
     private readonly Workspace _work;

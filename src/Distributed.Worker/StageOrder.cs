@@ -2,8 +2,9 @@ using Distributed.Cluster.Protocol;
 
 namespace Distributed.Worker;
 
-/// <summary>What a stage is to do next: a step or a release.</summary>
+/// <summary>What a stage is to do next: a step, a release, or something between the steps.</summary>
 /// <param name="Step">Tokens or hidden states to compute.</param>
 /// <param name="Release">Sequences to free.</param>
 /// <param name="AcceptedNs">When the order entered the inbox, on this node's clock, ns.</param>
-public sealed record StageOrder(Step? Step, Release? Release, long AcceptedNs);
+/// <param name="Aside">What its thread is to do besides, which throws nothing; null for a step or a release.</param>
+public sealed record StageOrder(Step? Step, Release? Release, long AcceptedNs, Action? Aside = null);

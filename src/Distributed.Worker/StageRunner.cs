@@ -203,6 +203,31 @@ public sealed class StageRunner : IAsyncDisposable
         }
     }
 
+    /// <summary>Has the stage's own thread do something between two steps.</summary>
+    /// <param name="action">What; it gets the stage, and which tokens its sequences have.</param>
+    /// <param name="cancellation">Stops waiting for it.</param>
+    /// <returns>What the action gives, or throws.</returns>
+    internal async Task<T> BetweenStepsAsync<T>(Func<Stage, HeldTokens, T> action, CancellationToken cancellation)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await EnqueueAsync(new StageOrder(null, null, NodeClock.Now, Act), cancellation);
+        return await done.Task.WaitAsync(cancellation);
+
+        void Act()
+        {
+            try
+            {
+                done.TrySetResult(action(_stage, _computation.Held));
+            }
+#pragma warning disable CA1031 // Who asked is told; the stage goes on.
+            catch (Exception error)
+#pragma warning restore CA1031
+            {
+                done.TrySetException(error);
+            }
+        }
+    }
+
     /// <summary>What the KV cache holds at this moment.</summary>
     /// <param name="withLoad">Say what it was loaded as, too.</param>
     /// <param name="withTokens">Say which tokens its sequences have, too.</param>
@@ -282,6 +307,12 @@ public sealed class StageRunner : IAsyncDisposable
         {
             while (_inbox.TryTake(out var order))
             {
+                if (order.Aside is { } aside)
+                {
+                    aside();
+                    continue;
+                }
+
                 _isComputing = true;
                 var outcome = _computation.Run(order);
                 Interlocked.Increment(ref _done);

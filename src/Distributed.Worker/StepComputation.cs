@@ -21,6 +21,9 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private readonly int _vocabSize = stage.Config.VocabSize;
     private readonly long[] _layerMoments = new long[stage.Spec.NumLayers + 1];
 
+    /// <summary>Which tokens the sequences have.</summary>
+    internal HeldTokens Held => _held;
+
     /// <summary>Carries out an order. A step that fails gives a result that says so; the stage goes on.</summary>
     public StageOutcome Run(StageOrder order)
     {
@@ -307,6 +310,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
             Blocks = stage.KvCache.Blocks,
             FreeBlocks = stage.KvCache.FreeBlocks,
             BlockBytes = stage.KvCache.BlockBytes,
+            Layout = stage.KvLayout ?? "",
         };
         report.Sequences.Add(stage.KvCache.Report().Select(held => new Cluster.Protocol.SequenceKv
         {

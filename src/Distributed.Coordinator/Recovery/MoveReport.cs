@@ -13,24 +13,40 @@ namespace Distributed.Coordinator.Recovery;
 /// <param name="PlanningMs">Workers and links asked and measured, and the plan.</param>
 /// <param name="LoadingMs">Until the stages were loaded and connected.</param>
 /// <param name="GapMs">From the last step on the old stages until every sequence had its next token; null where that was broken off.</param>
-/// <param name="Sequences">Sequences whose KV cache was replayed: computed again from their tokens.</param>
-/// <param name="ReplayedTokens">These tokens.</param>
-/// <param name="PredictedReplayMs">How long that was predicted to take; null where nothing is predicted.</param>
-/// <param name="ReplayingMs">How long it took; null where it was broken off.</param>
+/// <param name="Sequences">Sequences that went on on the new stages.</param>
+/// <param name="ReplayedTokens">Tokens whose keys and values were computed again there.</param>
+/// <param name="PredictedReplayMs">How long it was predicted to take to compute all of them again; null where nothing is predicted.</param>
+/// <param name="ReplayingMs">How long that took which was computed again; null where it was broken off.</param>
+/// <param name="MigratedTokens">Tokens whose keys and values were fetched from the old stages.</param>
+/// <param name="PredictedMigrationMs">How long it was predicted to take to fetch them; null where they could not be fetched.</param>
+/// <param name="MigratingMs">How long it took; null where nothing was fetched.</param>
+/// <param name="NotMigrated">Why that was given up, so that all was computed again; null where it was not.</param>
 public sealed record MoveReport(
     long Epoch, bool IsMoved, IReadOnlyList<string> Stages, IReadOnlyList<string> Drained, bool LoadedBeside, double PlanningMs,
-    double LoadingMs, double? GapMs, int Sequences, int ReplayedTokens, double? PredictedReplayMs, double? ReplayingMs)
+    double LoadingMs, double? GapMs, int Sequences, int ReplayedTokens, double? PredictedReplayMs, double? ReplayingMs,
+    int MigratedTokens, double? PredictedMigrationMs, double? MigratingMs, string? NotMigrated)
 {
     /// <summary>One line for people.</summary>
     public override string ToString() => IsMoved
         ? string.Create(
             CultureInfo.InvariantCulture,
             $"epoch {Epoch} on {string.Join(", ", Stages)}{NotUsed} · planning {PlanningMs:0} ms · loading {LoadingMs:0} ms"
-            + $"{(LoadedBeside ? " beside the old stages" : ", requests waiting")} · replayed {ReplayedTokens} tokens of {Sequences} sequences"
-            + $"{(PredictedReplayMs is { } predicted ? $", predicted {predicted:0} ms" : "")}, {Time(ReplayingMs)} · streams stood for {Time(GapMs)}")
+            + $"{(LoadedBeside ? " beside the old stages" : ", requests waiting")}{Migration} · replayed {ReplayedTokens} tokens of {Sequences} "
+            + $"sequences, {Time(ReplayingMs)}{Choice} · streams stood for {Time(GapMs)}")
         : $"epoch {Epoch} stays on {string.Join(", ", Stages)}{NotUsed}: that is the best placement";
 
     private string NotUsed => Drained.Count == 0 ? "" : $", without {string.Join(", ", Drained)}";
+
+    private string Migration => MigratingMs is { } time
+        ? string.Create(CultureInfo.InvariantCulture, $" · migrated the KV cache of {MigratedTokens} tokens, {time:0} ms")
+        : NotMigrated is { } reason ? $" · the KV cache could not be migrated ({reason})" : "";
+
+    private string Choice => (PredictedMigrationMs, PredictedReplayMs) switch
+    {
+        ({ } migration, { } replay) => string.Create(CultureInfo.InvariantCulture, $" · predicted: migration {migration:0.0} ms, replay {replay:0.0} ms"),
+        (null, { } replay) => string.Create(CultureInfo.InvariantCulture, $" · predicted: replay {replay:0.0} ms"),
+        _ => "",
+    };
 
     private static string Time(double? ms) => ms is { } time ? string.Create(CultureInfo.InvariantCulture, $"{time:0} ms") : "broken off";
 }

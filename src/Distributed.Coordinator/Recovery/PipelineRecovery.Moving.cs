@@ -7,7 +7,8 @@ using Distributed.Core;
 
 namespace Distributed.Coordinator.Recovery;
 
-// Another placement because somebody asks for it: nothing has failed. The KV cache goes there by replay.
+// Another placement because somebody asks for it: nothing has failed. The KV cache goes there from stage to stage or by replay, whichever
+// should be faster.
 public sealed partial class PipelineRecovery
 {
     // One at a time: what a second one would be planned from is what the first one changes.
@@ -77,7 +78,8 @@ public sealed partial class PipelineRecovery
         var (placement, fitsBeside) = await PlanAnewAsync(pipeline);
         var planning = Stopwatch.GetElapsedTime(started);
         var report = new MoveReport(
-            pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null);
+            pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null,
+            0, null, null, null);
         if (placement.Stages.Select(Describe).SequenceEqual(pipeline.Placement.Stages.Select(Describe)))
         {
             // Who is drained is to be known to the next coordinator, too.
@@ -127,16 +129,42 @@ public sealed partial class PipelineRecovery
 
         var predicted = placement.Costs is { } costs
             ? _scheduler.RunningTokens.Where(tokens => tokens > 0).Sum(tokens => costs.Prefill(0, tokens).TokenMs) : (double?)null;
-        var loaded = Stopwatch.GetTimestamp();
-        var replayed = _scheduler.Steps.ResumeAsync(next);
-        _ = EndAsync(pipeline, next, move, replayed, loaded, stood, report with
+        report = report with
         {
             Epoch = epoch,
             IsMoved = true,
             LoadingMs = loading.TotalMilliseconds,
             PredictedReplayMs = predicted,
-        });
+        };
+        IReadOnlyDictionary<long, int>? kept = null;
+        if (fitsBeside)
+            (report, kept) = await MigrateAsync(pipeline, next, report);
+        var loaded = Stopwatch.GetTimestamp();
+        var replayed = _scheduler.Steps.ResumeAsync(next, kept);
+        _ = EndAsync(pipeline, next, move, replayed, loaded, stood, report);
         return next;
+    }
+
+    // Whatever keeps the KV cache from being moved, it can be computed again.
+    private async Task<(MoveReport Report, IReadOnlyDictionary<long, int>? Kept)> MigrateAsync(Pipeline old, Pipeline next, MoveReport report)
+    {
+        var started = Stopwatch.GetTimestamp();
+        try
+        {
+            var plan = await KvMove.PlanAsync(old, next, _config, _workers.Links, _scheduler.RunningSequences, _stopping.Token);
+            if (plan is null)
+                return (report, null);
+            report = report with { PredictedMigrationMs = plan.PredictedMs };
+            if (!(plan.PredictedMs < report.PredictedReplayMs))
+                return (report, null);
+            await plan.RunAsync(_stopping.Token);
+            var kept = plan.Tokens;
+            return (report with { MigratedTokens = kept.Values.Sum(), MigratingMs = Stopwatch.GetElapsedTime(started).TotalMilliseconds }, kept);
+        }
+        catch (Exception error) when (error is StageFailureException or TimeoutException)
+        {
+            return (report with { NotMigrated = error.Message }, null);
+        }
     }
 
     // A worker that does not answer is waited for. Where it is the one at work, streams need not wait with the plan.

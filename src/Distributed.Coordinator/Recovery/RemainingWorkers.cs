@@ -70,6 +70,9 @@ internal sealed class RemainingWorkers(ModelFile model, ClusterConfig config, Cl
         return Plan(workers);
     }
 
+    /// <summary>The links as they were measured last.</summary>
+    public LinkTable Links => _survey.Links;
+
     /// <summary>Plans as at the start: with all that answer now, and links that are measured anew.</summary>
     /// <param name="current">The pipeline at work: the memory that its stages take counts as free.</param>
     /// <param name="cancellation">Gives up.</param>

@@ -144,6 +144,16 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         }
     }
 
+    /// <summary>The sequences of sessions with a request at work, each with its tokens.</summary>
+    public IReadOnlyList<(long Sequence, int[] Tokens)> RunningSequences
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _places.Where(place => place.Running).Select(place => (place.Session.Sequence, place.Session.TokensFrom(0)))];
+        }
+    }
+
     /// <summary>All that have blocks set aside.</summary>
     public IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places
     {

@@ -69,6 +69,9 @@ public sealed class Scheduler : IAsyncDisposable
     /// <summary>Tokens in the KV cache of each sequence with a request at work.</summary>
     internal IReadOnlyList<int> RunningTokens => _admission.RunningTokens;
 
+    /// <summary>The sequences with a request at work, each with its tokens so far.</summary>
+    internal IReadOnlyList<(long Sequence, int[] Tokens)> RunningSequences => _admission.RunningSequences;
+
     /// <summary>The sequences that have room set aside for them: their sessions' names, what they do, and blocks on every stage.</summary>
     internal IReadOnlyList<(string Id, long Sequence, string? State, int Blocks)> Places => _admission.Places;
 

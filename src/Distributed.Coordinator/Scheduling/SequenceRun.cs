@@ -230,6 +230,18 @@ internal sealed class SequenceRun
         return _lost <= mostLosses;
     }
 
+    /// <summary>After <see cref="Rewind"/>: the next stages have the KV cache of these tokens already, all or the first of those known.</summary>
+    /// <returns>False, and nothing is changed, where it has not begun: what there is of its sequence is not its own.</returns>
+    public bool Keep(int tokens)
+    {
+        if (!Replays)
+            return false;
+        // The last one is computed again: the next one is drawn behind it.
+        Sent = _firstToCompute = Math.Min(tokens, Known - 1);
+        Session.Cached(Sent);
+        return true;
+    }
+
     /// <summary>A part has failed alone.</summary>
     public void Fail(in FlightPart part, StageFailureException error)
     {

@@ -82,10 +82,14 @@ internal sealed class StepLoop : IAsyncDisposable
     public Pipeline Pipeline => _pipeline;
 
     /// <summary>Goes on with another pipeline in place of one that failed.</summary>
-    /// <returns>Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, and their tokens.</returns>
-    public Task<(int Sequences, int Tokens)> ResumeAsync(Pipeline pipeline)
+    /// <param name="pipeline">The pipeline.</param>
+    /// <param name="kept">Sequences, and of how many tokens its stages have the KV cache already; null for none.</param>
+    /// <returns>
+    /// Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, and the tokens that were computed again.
+    /// </returns>
+    public Task<(int Sequences, int Tokens)> ResumeAsync(Pipeline pipeline, IReadOnlyDictionary<long, int>? kept = null)
     {
-        var resumption = new Resumption(pipeline);
+        var resumption = new Resumption(pipeline, kept ?? new Dictionary<long, int>());
         _givenUp = null;
         _coming = resumption;
         _ = pipeline.Failed.ContinueWith(_ => Wake(), TaskScheduler.Default);
@@ -383,11 +387,24 @@ internal sealed class StepLoop : IAsyncDisposable
         _balance = new StageBalance(_stages);
         _suspended = false;
         _resumption = resumption;
+        Keep(resumption.Kept);
         var replaying = _sequences.All.Where(run => run is { Replays: true, IsBehind: false }).ToList();
-        (resumption.Sequences, resumption.Tokens) = (replaying.Count, replaying.Sum(run => run.Known));
+        (resumption.Sequences, resumption.Tokens) = (replaying.Count, replaying.Sum(run => run.Waiting));
         _replaying.UnionWith(replaying);
         if (_replaying.Count == 0)
             EndReplay();
+    }
+
+    private void Keep(IReadOnlyDictionary<long, int> kept)
+    {
+        var unwanted = kept.Keys.ToHashSet();
+        foreach (var run in _sequences.All)
+            if (kept.TryGetValue(run.Session.Sequence, out var tokens) && run.Keep(tokens))
+                unwanted.Remove(run.Session.Sequence);
+        // Those that have ended or left meanwhile: nobody else knows that the new stages have them.
+        if (unwanted.Count > 0)
+            _ = _pipeline.ReleaseAsync([.. unwanted], CancellationToken.None).ContinueWith(
+                release => release.Exception, TaskScheduler.Default);
     }
 
     private void Replayed(SequenceRun run)
@@ -425,9 +442,11 @@ internal sealed class StepLoop : IAsyncDisposable
     }
 
     /// <summary>Another pipeline, and what has to be computed again on it.</summary>
-    private sealed class Resumption(Pipeline pipeline)
+    private sealed class Resumption(Pipeline pipeline, IReadOnlyDictionary<long, int> kept)
     {
         public Pipeline Pipeline => pipeline;
+
+        public IReadOnlyDictionary<long, int> Kept => kept;
 
         public TaskCompletionSource<(int Sequences, int Tokens)> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

@@ -92,6 +92,13 @@ public sealed class KvBlocks
         }
     }
 
+    /// <summary>The blocks that a sequence holds, in order; empty when it holds none.</summary>
+    public IReadOnlyList<int> Of(long sequence)
+    {
+        lock (_gate)
+            return [.. _tables.GetValueOrDefault(sequence)?.Blocks ?? []];
+    }
+
     /// <summary>Frees all that a sequence holds; false when it holds nothing.</summary>
     public bool Release(long sequence)
     {
