@@ -212,9 +212,9 @@ public sealed partial class Pipeline : IAsyncDisposable
     {
         var release = new Release { Epoch = Epoch };
         release.Sequences.Add(sequences);
-        var completions = sequences.Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
-        for (var i = 0; i < completions.Length; i++)
-            _releases[sequences[i]] = completions[i];
+        // Whoever releases one that is being released waits for the same.
+        var completions = sequences.Select(sequence => _releases.GetOrAdd(
+            sequence, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously))).ToArray();
         await EnqueueAsync(new Order(null, release), cancellation);
         foreach (var completion in completions)
             await WaitAsync(AsResult(completion.Task), cancellation);

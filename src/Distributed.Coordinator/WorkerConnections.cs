@@ -196,7 +196,10 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
     {
         try
         {
-            return (await ClientOf(stage).MoveKvAsync(request, deadline: DateTime.UtcNow + patience, cancellationToken: cancellation)).Bytes;
+            // The worker's own patience ends first, unless it is gone.
+            request.PatienceMs = (int)patience.TotalMilliseconds;
+            return (await ClientOf(stage).MoveKvAsync(
+                request, deadline: DateTime.UtcNow + patience + CallTimeout, cancellationToken: cancellation)).Bytes;
         }
         catch (RpcException error)
         {

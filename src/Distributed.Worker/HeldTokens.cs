@@ -42,6 +42,13 @@ internal sealed class HeldTokens
             _tokens.Remove(sequence);
     }
 
+    /// <summary>How many tokens of a sequence there are.</summary>
+    public int Count(long sequence)
+    {
+        lock (_lock)
+            return _tokens.GetValueOrDefault(sequence)?.Count ?? 0;
+    }
+
     /// <summary>The tokens of a sequence, from position 0.</summary>
     public int[] Of(long sequence)
     {

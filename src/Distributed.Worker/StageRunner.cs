@@ -210,11 +210,17 @@ public sealed class StageRunner : IAsyncDisposable
     internal async Task<T> BetweenStepsAsync<T>(Func<Stage, HeldTokens, T> action, CancellationToken cancellation)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // A stage that is unloaded leaves what is in its inbox.
+        using var unloading = _stopping.Token.Register(
+            () => done.TrySetException(Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded")));
         await EnqueueAsync(new StageOrder(null, null, NodeClock.Now, Act), cancellation);
         return await done.Task.WaitAsync(cancellation);
 
         void Act()
         {
+            // Nobody waits for it any more, or undoes it.
+            if (cancellation.IsCancellationRequested)
+                return;
             try
             {
                 done.TrySetResult(action(_stage, _computation.Held));

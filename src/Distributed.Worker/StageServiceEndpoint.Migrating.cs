@@ -13,7 +13,13 @@ public sealed partial class StageServiceEndpoint
         try
         {
             await foreach (var chunk in new KvMigration(options, stages).ReadAsync(request, ending.Token))
-                await responseStream.WriteAsync(chunk, ending.Token);
+                await responseStream.WriteAsync(chunk, ending.Token).WaitAsync(options.WatchLease, ending.Token);
+        }
+        catch (TimeoutException error)
+        {
+            var told = $"who reads the KV cache has taken nothing of what is sent for {options.WatchLease.TotalSeconds:0.#} s";
+            context.GetHttpContext().Abort();
+            throw new StageFailureException(FailureCode.SlowReader, told, options.Name, request.Stage, error).ToRpc();
         }
         catch (StageFailureException error)
         {

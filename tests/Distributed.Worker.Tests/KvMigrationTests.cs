@@ -65,7 +65,8 @@ public sealed class KvMigrationTests : IAsyncLifetime
         ];
         foreach (var (code, says, change) in wrong)
         {
-            var error = await Assert.ThrowsAsync<RpcException>(async () => await _worker.Client.MoveKvAsync(Move(change), deadline: DateTime.UtcNow + Patience));
+            var error = await Assert.ThrowsAsync<RpcException>(
+                async () => await _worker.Client.MoveKvAsync(Move(change), deadline: DateTime.UtcNow + Patience));
 
             var failure = StageFailureException.From(error, FailureCode.FailureUnspecified, "").Failure;
             Assert.True((code, failure.Message.Contains(says, StringComparison.Ordinal)) == (failure.Code, true), $"{code} {says}: {failure}");
@@ -73,9 +74,16 @@ public sealed class KvMigrationTests : IAsyncLifetime
             Assert.Equal((0, next.Blocks), (next.Sequences.Count, next.FreeBlocks));
         }
 
-        var read = new ReadKvRequest { Pipeline = RunningWorker.Pipeline, Epoch = 1, EndLayer = 1, Layout = "another", Sequences = { new KvLength { Sequence = Sequence, Tokens = 1 } } };
-        using var reading = _worker.Client.ReadKv(read);
-        Assert.Contains("layout is another: must be cpu f16", (await Assert.ThrowsAsync<RpcException>(() => reading.ResponseStream.MoveNext(default))).Message, StringComparison.Ordinal);
+        using var reading = _worker.Client.ReadKv(new ReadKvRequest
+        {
+            Pipeline = RunningWorker.Pipeline,
+            Epoch = 1,
+            EndLayer = 1,
+            Layout = "another",
+            Sequences = { new KvLength { Sequence = Sequence, Tokens = 1 } },
+        });
+        var unread = await Assert.ThrowsAsync<RpcException>(() => reading.ResponseStream.MoveNext(default));
+        Assert.Contains("layout is another: must be cpu f16", unread.Message, StringComparison.Ordinal);
         Assert.True((await _worker.Client.MoveKvAsync(Move(_ => { }))).Bytes > 0);
     }
 
@@ -103,7 +111,8 @@ public sealed class KvMigrationTests : IAsyncLifetime
         hello.Pipeline = pipeline;
         await using var forward = await _worker.ForwardAsync(hello);
         var step = new Step { Epoch = 1, Step_ = number, Tokens = { tokens } };
-        step.Slices.Add(new Slice { Sequence = Sequence, Start = start, Count = tokens.Length, Sampling = new Cluster.Protocol.Sampling { TopP = 1, RepeatPenalty = 1 } });
+        var greedy = new Cluster.Protocol.Sampling { TopP = 1, RepeatPenalty = 1 };
+        step.Slices.Add(new Slice { Sequence = Sequence, Start = start, Count = tokens.Length, Sampling = greedy });
         await forward.SendAsync(step);
         Assert.True(await watch.ResponseStream.MoveNext(timeout.Token));
         var result = watch.ResponseStream.Current.Result;

@@ -30,8 +30,9 @@ internal sealed class KvMove
     /// <summary>How long it should take, ms.</summary>
     public double PredictedMs { get; }
 
-    /// <summary>Sequences, and how many of their tokens are moved.</summary>
-    public IReadOnlyDictionary<long, int> Tokens => _sequences.ToDictionary(moved => moved.Sequence, moved => moved.TokenIds.Count);
+    /// <summary>Sequences, and the tokens whose keys and values are moved.</summary>
+    public IReadOnlyDictionary<long, IReadOnlyList<int>> Tokens =>
+        _sequences.ToDictionary(moved => moved.Sequence, moved => (IReadOnlyList<int>)moved.TokenIds);
 
     /// <summary>Looks what could be moved.</summary>
     /// <param name="old">The stages that had the layers. They compute nothing new, and are not unloaded yet.</param>
@@ -48,10 +49,11 @@ internal sealed class KvMove
     {
         var reports = await Task.WhenAll(old.ReportKvAsync(withTokens: true, cancellation), next.ReportKvAsync(cancellation));
         var (held, empty) = (reports[0], reports[1]);
-        if (held.Concat(empty).Select(stage => stage.Layout).Distinct().ToList() is not [{ Length: > 0 }])
+        var layouts = held.Concat(empty).Select(stage => stage.Layout).Distinct().ToList();
+        if (held.Count != old.Placement.Stages.Count || layouts is not [{ Length: > 0 }])
             return null;
         var sequences = running.Select(run => Moved(run.Sequence, run.Tokens, held)).OfType<MovedSequence>().ToList();
-        if (sequences.Count == 0 || held.Count != old.Placement.Stages.Count)
+        if (sequences.Count == 0)
             return null;
         var blocks = sequences.Sum(moved => (long)StageSpec.BlocksFor(moved.TokenIds.Count));
         // Stages fetch at the same time, each from one worker after the other.
@@ -83,23 +85,27 @@ internal sealed class KvMove
         {
             // A stage that has got all of it must not keep it.
             await ((Task)Task.WhenAll(moves)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await _next.ReleaseAsync([.. _sequences.Select(moved => moved.Sequence)], cancellation);
+            // Steps that come behind cut it back in any case.
+            Task released = _next.ReleaseAsync([.. _sequences.Select(moved => moved.Sequence)], cancellation);
+            await released.WaitAsync(_config.FailureTimeout, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw;
         }
     }
 
-    // As many of its tokens as all stages hold; null where that is none.
+    // As many of its tokens as all stages hold, but for the last: the next one is drawn behind it. Null where that is none.
     private static MovedSequence? Moved(long sequence, int[] tokens, IReadOnlyList<StageKv> held)
     {
         var length = held.Min(stage => stage.Sequences.FirstOrDefault(known => known.Sequence == sequence) is { } known
             ? known.TokenIds.Zip(tokens).TakeWhile(pair => pair.First == pair.Second).Count()
             : 0);
-        return length == 0 ? null : new MovedSequence { Sequence = sequence, TokenIds = { tokens[..length] } };
+        length = Math.Min(length, tokens.Length - 1);
+        return length < 1 ? null : new MovedSequence { Sequence = sequence, TokenIds = { tokens[..length] } };
     }
 
     private static IEnumerable<(StagePlacement Stage, int First, int End)> Sources(Pipeline old, StagePlacement stage) => old.Placement.Stages
-        .Select(source => (source, Math.Max(source.Spec.FirstLayer, stage.Spec.FirstLayer), Math.Min(source.Spec.EndLayer, stage.Spec.EndLayer)))
-        .Where(source => source.Item2 < source.Item3);
+        .Select(source => (
+            Stage: source, First: Math.Max(source.Spec.FirstLayer, stage.Spec.FirstLayer), End: Math.Min(source.Spec.EndLayer, stage.Spec.EndLayer)))
+        .Where(source => source.First < source.End);
 
     private KvSource Source((StagePlacement Stage, int First, int End) source, StagePlacement to) => new()
     {

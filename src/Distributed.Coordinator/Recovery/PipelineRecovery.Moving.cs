@@ -136,7 +136,7 @@ public sealed partial class PipelineRecovery
             LoadingMs = loading.TotalMilliseconds,
             PredictedReplayMs = predicted,
         };
-        IReadOnlyDictionary<long, int>? kept = null;
+        IReadOnlyDictionary<long, IReadOnlyList<int>>? kept = null;
         if (fitsBeside)
             (report, kept) = await MigrateAsync(pipeline, next, report);
         var loaded = Stopwatch.GetTimestamp();
@@ -146,7 +146,7 @@ public sealed partial class PipelineRecovery
     }
 
     // Whatever keeps the KV cache from being moved, it can be computed again.
-    private async Task<(MoveReport Report, IReadOnlyDictionary<long, int>? Kept)> MigrateAsync(Pipeline old, Pipeline next, MoveReport report)
+    private async Task<(MoveReport Report, IReadOnlyDictionary<long, IReadOnlyList<int>>? Kept)> MigrateAsync(Pipeline old, Pipeline next, MoveReport report)
     {
         var started = Stopwatch.GetTimestamp();
         try
@@ -158,10 +158,11 @@ public sealed partial class PipelineRecovery
             if (!(plan.PredictedMs < report.PredictedReplayMs))
                 return (report, null);
             await plan.RunAsync(_stopping.Token);
-            var kept = plan.Tokens;
-            return (report with { MigratedTokens = kept.Values.Sum(), MigratingMs = Stopwatch.GetElapsedTime(started).TotalMilliseconds }, kept);
+            return (report with { MigratingMs = Stopwatch.GetElapsedTime(started).TotalMilliseconds }, plan.Tokens);
         }
-        catch (Exception error) when (error is StageFailureException or TimeoutException)
+#pragma warning disable CA1031 // The new stages are on record and the old ones have ended: there is no way but on.
+        catch (Exception error) when (!_stopping.IsCancellationRequested)
+#pragma warning restore CA1031
         {
             return (report with { NotMigrated = error.Message }, null);
         }
@@ -184,16 +185,17 @@ public sealed partial class PipelineRecovery
         Pipeline.StartAsync(_model, _config, placement, epoch, progress: null, resumesSending: false, _stopping.Token);
 
     private async Task EndAsync(
-        Pipeline old, Pipeline next, Move move, Task<(int Sequences, int Tokens)> replayed, long loaded, long stood, MoveReport report)
+        Pipeline old, Pipeline next, Move move, Task<(int Sequences, int Tokens, int Kept)> replayed, long loaded, long stood, MoveReport report)
     {
         await Task.WhenAny(replayed, next.Failed);
         if (replayed.IsCompletedSuccessfully && !next.Failed.IsCompleted)
         {
-            var (sequences, tokens) = await replayed;
+            var (sequences, tokens, kept) = await replayed;
             report = report with
             {
                 Sequences = sequences,
                 ReplayedTokens = tokens,
+                MigratedTokens = kept,
                 ReplayingMs = Stopwatch.GetElapsedTime(loaded).TotalMilliseconds,
                 GapMs = Stopwatch.GetElapsedTime(stood).TotalMilliseconds,
             };

@@ -172,12 +172,12 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
         _scheduler.Steps.GiveUp(new StageFailureException(told));
     }
 
-    private async Task ReportAsync(Pipeline pipeline, Task<(int Sequences, int Tokens)> replayed, long loaded, RecoveryReport report)
+    private async Task ReportAsync(Pipeline pipeline, Task<(int Sequences, int Tokens, int Kept)> replayed, long loaded, RecoveryReport report)
     {
         await Task.WhenAny(replayed, pipeline.Failed);
         if (replayed.IsCompletedSuccessfully)
         {
-            var (sequences, tokens) = await replayed;
+            var (sequences, tokens, _) = await replayed;
             var time = pipeline.Failed.IsCompleted ? (double?)null : Stopwatch.GetElapsedTime(loaded).TotalMilliseconds;
             report = report with { ReplayingMs = time, Sequences = sequences, ReplayedTokens = tokens };
         }

@@ -198,6 +198,9 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
         Work work;
         lock (_lock)
         {
+            // Also those without a name, whose requests have drawn their last token: others might begin with what they had.
+            foreach (var place in _places)
+                place.Session.Lost();
             foreach (var place in _kept.Values)
             {
                 place.Session.Lost();

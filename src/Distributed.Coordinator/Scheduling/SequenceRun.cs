@@ -230,16 +230,20 @@ internal sealed class SequenceRun
         return _lost <= mostLosses;
     }
 
-    /// <summary>After <see cref="Rewind"/>: the next stages have the KV cache of these tokens already, all or the first of those known.</summary>
-    /// <returns>False, and nothing is changed, where it has not begun: what there is of its sequence is not its own.</returns>
-    public bool Keep(int tokens)
+    /// <summary>After <see cref="Rewind"/>: the next stages have the KV cache of these tokens of the sequence already.</summary>
+    /// <returns>How many of them it begins with and need not compute; none where it has not begun.</returns>
+    public int Keep(IReadOnlyList<int> tokens)
     {
-        if (!Replays)
-            return false;
-        // The last one is computed again: the next one is drawn behind it.
-        Sent = _firstToCompute = Math.Min(tokens, Known - 1);
-        Session.Cached(Sent);
-        return true;
+        // The last one is computed in any case: the next one is drawn behind it.
+        var most = Replays ? Math.Min(tokens.Count, Known - 1) : 0;
+        var kept = 0;
+        while (kept < most && tokens[kept] == (kept < _prompt.Count ? _prompt[kept] : _replayed[kept - _prompt.Count]))
+            kept++;
+        if (kept == 0)
+            return 0;
+        Sent = _firstToCompute = kept;
+        Session.Cached(kept);
+        return kept;
     }
 
     /// <summary>A part has failed alone.</summary>

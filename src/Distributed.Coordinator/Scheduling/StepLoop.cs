@@ -83,13 +83,15 @@ internal sealed class StepLoop : IAsyncDisposable
 
     /// <summary>Goes on with another pipeline in place of one that failed.</summary>
     /// <param name="pipeline">The pipeline.</param>
-    /// <param name="kept">Sequences, and of how many tokens its stages have the KV cache already; null for none.</param>
+    /// <param name="kept">Sequences, and the tokens whose keys and values its stages have already; null for none.</param>
     /// <returns>
-    /// Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, and the tokens that were computed again.
+    /// Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, the tokens that were computed again,
+    /// and those that had not to be.
     /// </returns>
-    public Task<(int Sequences, int Tokens)> ResumeAsync(Pipeline pipeline, IReadOnlyDictionary<long, int>? kept = null)
+    public Task<(int Sequences, int Tokens, int Kept)> ResumeAsync(
+        Pipeline pipeline, IReadOnlyDictionary<long, IReadOnlyList<int>>? kept = null)
     {
-        var resumption = new Resumption(pipeline, kept ?? new Dictionary<long, int>());
+        var resumption = new Resumption(pipeline, kept ?? new Dictionary<long, IReadOnlyList<int>>());
         _givenUp = null;
         _coming = resumption;
         _ = pipeline.Failed.ContinueWith(_ => Wake(), TaskScheduler.Default);
@@ -387,7 +389,7 @@ internal sealed class StepLoop : IAsyncDisposable
         _balance = new StageBalance(_stages);
         _suspended = false;
         _resumption = resumption;
-        Keep(resumption.Kept);
+        resumption.KeptTokens = Keep(resumption.Kept);
         var replaying = _sequences.All.Where(run => run is { Replays: true, IsBehind: false }).ToList();
         (resumption.Sequences, resumption.Tokens) = (replaying.Count, replaying.Sum(run => run.Waiting));
         _replaying.UnionWith(replaying);
@@ -395,16 +397,22 @@ internal sealed class StepLoop : IAsyncDisposable
             EndReplay();
     }
 
-    private void Keep(IReadOnlyDictionary<long, int> kept)
+    private int Keep(IReadOnlyDictionary<long, IReadOnlyList<int>> kept)
     {
-        var unwanted = kept.Keys.ToHashSet();
+        var (unwanted, sum) = (kept.Keys.ToHashSet(), 0);
         foreach (var run in _sequences.All)
-            if (kept.TryGetValue(run.Session.Sequence, out var tokens) && run.Keep(tokens))
-                unwanted.Remove(run.Session.Sequence);
+        {
+            if (!kept.TryGetValue(run.Session.Sequence, out var tokens) || run.Keep(tokens) is not (> 0 and var count))
+                continue;
+            unwanted.Remove(run.Session.Sequence);
+            sum += count;
+        }
+
         // Those that have ended or left meanwhile: nobody else knows that the new stages have them.
         if (unwanted.Count > 0)
             _ = _pipeline.ReleaseAsync([.. unwanted], CancellationToken.None).ContinueWith(
                 release => release.Exception, TaskScheduler.Default);
+        return sum;
     }
 
     private void Replayed(SequenceRun run)
@@ -416,7 +424,7 @@ internal sealed class StepLoop : IAsyncDisposable
     private void EndReplay()
     {
         _replaying.Clear();
-        _resumption?.Replayed.TrySetResult((_resumption.Sequences, _resumption.Tokens));
+        _resumption?.Replayed.TrySetResult((_resumption.Sequences, _resumption.Tokens, _resumption.KeptTokens));
         _resumption = null;
     }
 
@@ -442,13 +450,15 @@ internal sealed class StepLoop : IAsyncDisposable
     }
 
     /// <summary>Another pipeline, and what has to be computed again on it.</summary>
-    private sealed class Resumption(Pipeline pipeline, IReadOnlyDictionary<long, int> kept)
+    private sealed class Resumption(Pipeline pipeline, IReadOnlyDictionary<long, IReadOnlyList<int>> kept)
     {
         public Pipeline Pipeline => pipeline;
 
-        public IReadOnlyDictionary<long, int> Kept => kept;
+        public IReadOnlyDictionary<long, IReadOnlyList<int>> Kept => kept;
 
-        public TaskCompletionSource<(int Sequences, int Tokens)> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public int KeptTokens { get; set; }
+
+        public TaskCompletionSource<(int Sequences, int Tokens, int Kept)> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public int Sequences { get; set; }
 
