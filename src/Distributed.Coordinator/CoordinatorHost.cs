@@ -75,8 +75,8 @@ public sealed class CoordinatorHost : IAsyncDisposable
         get
         {
             var failed = _pipeline.Failed;
-            return !failed.IsCompleted ? ("ready", null)
-                : Recovery.Missing is { } missing ? ("failed", missing) : ("recovering", failed.Result.Message);
+            return Recovery.Missing is { } missing ? ("failed", missing)
+                : failed.IsCompleted ? ("recovering", failed.Result.Message) : ("ready", null);
         }
     }
 

@@ -65,8 +65,9 @@ internal sealed class KvMigration(WorkerOptions options, LoadedStages stages)
     /// <exception cref="StageFailureException">It does not come, or there is no room for it; the stage is as it was.</exception>
     public async Task<long> TakeOverAsync(MoveKvRequest request, CancellationToken cancellation)
     {
+        var most = request.PatienceMs is > 0 and < MostPatienceMs ? request.PatienceMs : MostPatienceMs;
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        patience.CancelAfter(request.PatienceMs is > 0 and <= MostPatienceMs ? request.PatienceMs : MostPatienceMs);
+        patience.CancelAfter(most);
         try
         {
             return await TakeOverCoreAsync(request, patience.Token);
@@ -74,7 +75,7 @@ internal sealed class KvMigration(WorkerOptions options, LoadedStages stages)
         catch (OperationCanceledException error) when (!cancellation.IsCancellationRequested)
         {
             throw new StageFailureException(
-                FailureCode.HopLost, $"the KV cache did not come within {request.PatienceMs} ms", options.Name, request.Stage, error);
+                FailureCode.HopLost, $"the KV cache did not come within {most} ms", options.Name, request.Stage, error);
         }
     }
 

@@ -24,7 +24,7 @@ namespace Distributed.Coordinator.Recovery;
 public sealed record MoveReport(
     long Epoch, bool IsMoved, IReadOnlyList<string> Stages, IReadOnlyList<string> Drained, bool LoadedBeside, double PlanningMs,
     double LoadingMs, double? GapMs, int Sequences, int ReplayedTokens, double? PredictedReplayMs, double? ReplayingMs,
-    int MigratedTokens, double? PredictedMigrationMs, double? MigratingMs, string? NotMigrated)
+    int MigratedTokens = 0, double? PredictedMigrationMs = null, double? MigratingMs = null, string? NotMigrated = null)
 {
     /// <summary>One line for people.</summary>
     public override string ToString() => IsMoved
@@ -43,7 +43,8 @@ public sealed record MoveReport(
 
     private string Choice => (PredictedMigrationMs, PredictedReplayMs) switch
     {
-        ({ } migration, { } replay) => string.Create(CultureInfo.InvariantCulture, $" · predicted: migration {migration:0.0} ms, replay {replay:0.0} ms"),
+        ({ } migration, { } replay) => string.Create(
+            CultureInfo.InvariantCulture, $" · predicted: migration {migration:0.0} ms, replay {replay:0.0} ms"),
         (null, { } replay) => string.Create(CultureInfo.InvariantCulture, $" · predicted: replay {replay:0.0} ms"),
         _ => "",
     };

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Distributed.Cluster;
 using Distributed.Cluster.Protocol;
 using Distributed.Coordinator.Planning;
+using Distributed.Coordinator.Scheduling;
 using Distributed.Core;
 
 namespace Distributed.Coordinator.Recovery;
@@ -78,8 +79,7 @@ public sealed partial class PipelineRecovery
         var (placement, fitsBeside) = await PlanAnewAsync(pipeline);
         var planning = Stopwatch.GetElapsedTime(started);
         var report = new MoveReport(
-            pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null,
-            0, null, null, null);
+            pipeline.Epoch, false, [.. placement.Stages.Select(Describe)], move.Drained, fitsBeside, planning.TotalMilliseconds, 0, null, 0, 0, null, null);
         if (placement.Stages.Select(Describe).SequenceEqual(pipeline.Placement.Stages.Select(Describe)))
         {
             // Who is drained is to be known to the next coordinator, too.
@@ -146,7 +146,8 @@ public sealed partial class PipelineRecovery
     }
 
     // Whatever keeps the KV cache from being moved, it can be computed again.
-    private async Task<(MoveReport Report, IReadOnlyDictionary<long, IReadOnlyList<int>>? Kept)> MigrateAsync(Pipeline old, Pipeline next, MoveReport report)
+    private async Task<(MoveReport Report, IReadOnlyDictionary<long, IReadOnlyList<int>>? Kept)> MigrateAsync(
+        Pipeline old, Pipeline next, MoveReport report)
     {
         var started = Stopwatch.GetTimestamp();
         try
@@ -185,7 +186,7 @@ public sealed partial class PipelineRecovery
         Pipeline.StartAsync(_model, _config, placement, epoch, progress: null, resumesSending: false, _stopping.Token);
 
     private async Task EndAsync(
-        Pipeline old, Pipeline next, Move move, Task<(int Sequences, int Tokens, int Kept)> replayed, long loaded, long stood, MoveReport report)
+        Pipeline old, Pipeline next, Move move, Task<ReplayCounts> replayed, long loaded, long stood, MoveReport report)
     {
         await Task.WhenAny(replayed, next.Failed);
         if (replayed.IsCompletedSuccessfully && !next.Failed.IsCompleted)

@@ -121,8 +121,9 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
                 var pipeline = await StartAsync(placement, epoch);
                 await AdoptAsync(pipeline);
                 var loaded = Stopwatch.GetTimestamp();
-                _missing = null;
                 var replayed = _scheduler.Steps.ResumeAsync(pipeline);
+                // Not before: until then requests are refused.
+                _missing = null;
                 _ = ReportAsync(pipeline, replayed, loaded, new RecoveryReport(
                     at, lost ?? first.Worker, first.Message, epoch, [.. placement.Stages.Select(Describe)], attempt, noticing.TotalMilliseconds,
                     Stopwatch.GetElapsedTime(noticed, planned).TotalMilliseconds, Stopwatch.GetElapsedTime(planned, loaded).TotalMilliseconds,
@@ -172,7 +173,7 @@ public sealed partial class PipelineRecovery : IAsyncDisposable
         _scheduler.Steps.GiveUp(new StageFailureException(told));
     }
 
-    private async Task ReportAsync(Pipeline pipeline, Task<(int Sequences, int Tokens, int Kept)> replayed, long loaded, RecoveryReport report)
+    private async Task ReportAsync(Pipeline pipeline, Task<ReplayCounts> replayed, long loaded, RecoveryReport report)
     {
         await Task.WhenAny(replayed, pipeline.Failed);
         if (replayed.IsCompletedSuccessfully)

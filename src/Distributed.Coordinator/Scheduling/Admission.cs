@@ -201,12 +201,8 @@ internal sealed class Admission(int sequences, int kvBlocks, int maxWaiting, Fun
             // Also those without a name, whose requests have drawn their last token: others might begin with what they had.
             foreach (var place in _places)
                 place.Session.Lost();
-            foreach (var place in _kept.Values)
-            {
-                place.Session.Lost();
-                if (place.Idle)
-                    Resize(place, 0);
-            }
+            foreach (var place in _kept.Values.Where(place => place.Idle))
+                Resize(place, 0);
 
             work = Admit();
         }

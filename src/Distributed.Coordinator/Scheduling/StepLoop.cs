@@ -84,12 +84,8 @@ internal sealed class StepLoop : IAsyncDisposable
     /// <summary>Goes on with another pipeline in place of one that failed.</summary>
     /// <param name="pipeline">The pipeline.</param>
     /// <param name="kept">Sequences, and the tokens whose keys and values its stages have already; null for none.</param>
-    /// <returns>
-    /// Done when every sequence that had tokens in the KV cache has them again, or has ended: how many, the tokens that were computed again,
-    /// and those that had not to be.
-    /// </returns>
-    public Task<(int Sequences, int Tokens, int Kept)> ResumeAsync(
-        Pipeline pipeline, IReadOnlyDictionary<long, IReadOnlyList<int>>? kept = null)
+    /// <returns>Done when every sequence that had tokens in the KV cache has them again, or has ended.</returns>
+    public Task<ReplayCounts> ResumeAsync(Pipeline pipeline, IReadOnlyDictionary<long, IReadOnlyList<int>>? kept = null)
     {
         var resumption = new Resumption(pipeline, kept ?? new Dictionary<long, IReadOnlyList<int>>());
         _givenUp = null;
@@ -424,7 +420,7 @@ internal sealed class StepLoop : IAsyncDisposable
     private void EndReplay()
     {
         _replaying.Clear();
-        _resumption?.Replayed.TrySetResult((_resumption.Sequences, _resumption.Tokens, _resumption.KeptTokens));
+        _resumption?.Replayed.TrySetResult(new ReplayCounts(_resumption.Sequences, _resumption.Tokens, _resumption.KeptTokens));
         _resumption = null;
     }
 
@@ -458,7 +454,7 @@ internal sealed class StepLoop : IAsyncDisposable
 
         public int KeptTokens { get; set; }
 
-        public TaskCompletionSource<(int Sequences, int Tokens, int Kept)> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<ReplayCounts> Replayed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public int Sequences { get; set; }
 
