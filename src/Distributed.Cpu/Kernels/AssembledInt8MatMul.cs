@@ -21,10 +21,11 @@ internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights
     }
 
     /// <inheritdoc/>
-    protected override void Multiply(ref PanelTask task)
+    protected override void Multiply(in PanelTask task)
     {
-        fixed (PanelTask* pointer = &task)
-            _multiply(pointer);
+        // The code counts in the task itself.
+        var counted = task;
+        _multiply(&counted);
     }
 }
 

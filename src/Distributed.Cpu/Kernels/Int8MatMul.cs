@@ -114,8 +114,8 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
 
     private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
-    /// <summary>Adds the products of a panel's blocks to the sums.</summary>
-    protected abstract void Multiply(ref PanelTask task);
+    /// <summary>Adds the products of a panel's blocks, of which there is at least one, to the sums.</summary>
+    protected abstract void Multiply(in PanelTask task);
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -167,9 +167,9 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
             };
             unit += units * TWeights.Type.BlockBytes;
             if (tokens <= FewTokens && stride > 0)
-                MultiplyAndFetch(ref work, unit, stride, units * TWeights.Type.BlockBytes);
+                MultiplyAndFetch(work, unit, stride, units * TWeights.Type.BlockBytes);
             else
-                Multiply(ref work);
+                Multiply(work);
         }
         for (var token = 0; token < tokens; token++)
         {
@@ -183,7 +183,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
 
     /// <summary>Asks for the next part of the rows, <paramref name="next"/>, while this one is multiplied.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void MultiplyAndFetch(ref PanelTask work, byte* next, long stride, long bytes)
+    private void MultiplyAndFetch(PanelTask work, byte* next, long stride, long bytes)
     {
         const int slices = 8;
         var blocks = work.Blocks;
@@ -193,7 +193,8 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
             for (var line = next + (i * bytes / slices); line < next + ((i + 1) * bytes / slices); line += CacheLine)
                 for (var row = 0; row < WeightPanel.Rows; row += 8)
                     WeightAhead.Prefetch(line + (row * stride), stride);
-            Multiply(ref work);
+            if (work.Blocks > 0)
+                Multiply(work);
             work.Numbers += work.Blocks * WeightPanel.BlockBytes;
             work.Factors += work.Blocks * TWeights.Terms.Vectors * WeightPanel.Rows;
             work.Values += work.Blocks * work.ValuesStep;

@@ -21,7 +21,7 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    protected override void Multiply(ref PanelTask task)
+    protected override void Multiply(in PanelTask task)
     {
         var numbers = task.Numbers;
         var factors = task.Factors;

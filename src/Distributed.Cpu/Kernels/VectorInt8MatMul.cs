@@ -11,7 +11,7 @@ internal sealed unsafe class VectorInt8MatMul<TWeights, TBytes, TRows, TSums>(In
     where TSums : struct, IRowSums<TSums>
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    protected override void Multiply(ref PanelTask task)
+    protected override void Multiply(in PanelTask task)
     {
         var numbers = task.Numbers;
         var factors = task.Factors;
