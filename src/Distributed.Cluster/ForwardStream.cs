@@ -66,7 +66,7 @@ public sealed class ForwardStream : IStageHop
             clock = await PeerClock.OpenAsync(address, client, patience.Token);
 
             call = client.Forward(cancellationToken: ending.Token);
-            await call.RequestStream.WriteAsync(new StageFrame { Hello = hello }, patience.Token);
+            await call.RequestStream.SendAsync(new StageFrame { Hello = hello }, patience.Token);
             if (!await call.ResponseStream.MoveNext(patience.Token))
                 throw new StageFailureException(FailureCode.HopLost, "closed the stream without an answer", peer, hello.Stage);
             if (call.ResponseStream.Current.Refused is { } refused)
@@ -144,9 +144,9 @@ public sealed class ForwardStream : IStageHop
     {
         try
         {
-            await _call.RequestStream.WriteAsync(frame);
+            await _call.RequestStream.SendAsync(frame);
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or OperationCanceledException)
+        catch (Exception error) when (error is RpcException or OperationCanceledException)
         {
             throw error is RpcException rpc
                 ? StageFailureException.From(rpc, FailureCode.HopLost, _peer, _stage)

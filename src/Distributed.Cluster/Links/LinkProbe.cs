@@ -76,7 +76,7 @@ public static class LinkProbe
             using var channel = NodeChannel.Open(address, ConnectTimeout, link, own is null ? null : new NodePeer(own, request.Peer));
             using var call = new StageService.StageServiceClient(channel).Forward(cancellationToken: patience.Token);
             var hello = new Hello { ProtocolVersion = ProtocolVersion.Current, Sender = sender, Probe = true };
-            await call.RequestStream.WriteAsync(new StageFrame { Hello = hello }, patience.Token);
+            await call.RequestStream.SendAsync(new StageFrame { Hello = hello }, patience.Token);
             if (!await call.ResponseStream.MoveNext(patience.Token))
                 return Failed(FailureCode.HopLost, $"{address} closed the stream without an answer");
             if (call.ResponseStream.Current.Refused is { } refused)
@@ -155,7 +155,7 @@ public static class LinkProbe
                 if (restMs > 0)
                     await Task.Delay(restMs, cancellation);
                 var clock = Stopwatch.GetTimestamp();
-                await call.RequestStream.WriteAsync(new StageFrame { Step = new Step { Step_ = times.Count, Hidden = hidden } }, cancellation);
+                await call.RequestStream.SendAsync(new StageFrame { Step = new Step { Step_ = times.Count, Hidden = hidden } }, cancellation);
                 if (!await call.ResponseStream.MoveNext(cancellation))
                     throw new RpcException(new Status(StatusCode.Unavailable, "the stream has ended"));
                 times.Add((long)Stopwatch.GetElapsedTime(clock).TotalNanoseconds);

@@ -41,7 +41,7 @@ internal sealed class WeightSource(ModelFile model) : IDisposable
             Stage = request.Stage,
             ModelHash = request.ModelHash,
         };
-        await call.RequestStream.WriteAsync(new WeightSupply { Hello = hello }, cancellation);
+        await call.RequestStream.SendAsync(new WeightSupply { Hello = hello }, cancellation);
         // One chunk at a time is under way from here, so one buffer serves them all.
         var buffer = Array.Empty<byte>();
         await foreach (var wanted in call.ResponseStream.ReadAllAsync(cancellation))
@@ -50,7 +50,7 @@ internal sealed class WeightSource(ModelFile model) : IDisposable
                 throw new RpcException(new Status(StatusCode.InvalidArgument, $"part {wanted.Part} has no {wanted.Count} bytes at {wanted.Offset}"));
             if (buffer.Length < wanted.Count)
                 buffer = new byte[Math.Max(wanted.Count, WeightChunks.Bytes)];
-            await call.RequestStream.WriteAsync(Answer(wanted, buffer.AsMemory(0, wanted.Count)), cancellation);
+            await call.RequestStream.SendAsync(Answer(wanted, buffer.AsMemory(0, wanted.Count)), cancellation);
         }
     }
 
