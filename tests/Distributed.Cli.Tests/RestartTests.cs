@@ -69,6 +69,57 @@ public partial class RestartTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_coordinator_that_is_killed_while_the_first_stages_load_is_started_again()
+    {
+        // Slow enough that the weights are on their way for some seconds.
+        await using var cluster = await ServedCluster.StartWorkersAsync("link: rate=16Mbit\nsplit: all", "a", "b");
+        await cluster.BeginServingAsync();
+        await UntilAsync(() => Task.FromResult(Weights("a").Any() && Weights("b").Any()));
+        await cluster.KillCoordinatorAsync();
+
+        await cluster.ServeAsync();
+
+        var expected = ExpectedAnswers.All[0];
+        Assert.Equal(expected.Text, (await cluster.AskAsync("\"temperature\":0", expected.Prompt)).Text);
+
+        IEnumerable<string> Weights(string worker) => Directory.Exists(cluster.DataOf(worker))
+            ? Directory.EnumerateFiles(cluster.DataOf(worker), "*", SearchOption.AllDirectories).Where(file => new FileInfo(file).Length >= 1 << 20) : [];
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(8)]
+    public async Task Prompts_that_are_being_computed_when_the_coordinator_is_killed_are_answered_by_the_next(int sequences)
+    {
+        await using var cluster = await ServedCluster.StartAsync("link: delay=10ms\nsequences: 8\nsplit: all\nmax-batch-tokens: 4", "a", "b");
+        string[] prompts = [.. Enumerable.Range(0, sequences).Select(index => $"{string.Join(" ", Enumerable.Repeat(Story, 12))} {index}")];
+        // Without a session, so that nothing of it is shared afterwards.
+        var undisturbed = await Task.WhenAll(prompts.Select((prompt, index) => cluster.AskAsync(Fields(index), prompt)));
+        var computed = await PrefilledAsync();
+        var asked = prompts.Select((prompt, index) => cluster.AskAsync($"{Fields(index)},\"session_id\":\"{index}\"", prompt)).ToList();
+        await UntilAsync(async () => await PrefilledAsync() >= computed + 20);
+        await cluster.KillCoordinatorAsync();
+        foreach (var request in asked)
+            await Assert.ThrowsAnyAsync<Exception>(() => request);
+
+        await cluster.ServeAsync();
+        var again = await Task.WhenAll(prompts.Select((prompt, index) => cluster.AskAsync($"{Fields(index)},\"session_id\":\"{index}\"", prompt)));
+
+        Assert.Equal(undisturbed.Select(answer => answer.Text), again.Select(answer => answer.Text));
+
+        static string Fields(int index) => $"{Sampled.Replace("80", "20", StringComparison.Ordinal)},\"seed\":{index}";
+
+        async Task<long> PrefilledAsync() => (await cluster.GetAsync("/status")).GetProperty("prefillTokens").GetInt64();
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!await condition())
+            await Task.Delay(5, timeout.Token);
+    }
+
+    [Fact]
     public async Task A_second_coordinator_on_the_same_state_is_refused()
     {
         await using var cluster = await ServedCluster.StartAsync("split: all", "a");

@@ -14,12 +14,14 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     private readonly TempFolder _folder = new();
     private readonly Dictionary<string, (RunningWorker Process, string Address)> _workers = [];
     private readonly string _keys;
+    private string? _model;
+    private Cli? _serve;
     private HttpClient _http = new();
 
     private ServedCluster(string keys) => _keys = keys;
 
     /// <summary>The coordinator.</summary>
-    public Cli Serve { get; private set; } = null!;
+    public Cli Serve => _serve!;
 
     /// <summary>Where it serves HTTP.</summary>
     public string Address { get; private set; } = "";
@@ -37,6 +39,19 @@ internal sealed partial class ServedCluster : IAsyncDisposable
 
     /// <summary>The same, with what stages may take on each worker.</summary>
     public static Task<ServedCluster> StartAsync(string keys, params (string Name, string Memory)[] workers) => StartAsync(keys, false, workers);
+
+    /// <summary>Starts workers that have not got the model, nor anything in their stores, and no coordinator.</summary>
+    public static async Task<ServedCluster> StartWorkersAsync(string keys, params string[] workers)
+    {
+        var cluster = new ServedCluster(keys) { _model = "/nowhere/model" };
+        foreach (var name in workers)
+        {
+            var worker = await RunningWorker.StartAsync(name, "--memory", "cpu=64MiB", "--data", cluster.DataOf(name));
+            cluster._workers[name] = (worker, worker.Address);
+        }
+
+        return cluster;
+    }
 
     private static async Task<ServedCluster> StartAsync(string keys, bool isLocked, (string Name, string Memory)[] workers)
     {
@@ -62,28 +77,38 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     /// <summary>Starts the coordinator, once more where it was killed.</summary>
     public async Task ServeAsync()
     {
+        await BeginServingAsync();
+        string address;
+        try
+        {
+            address = (await Serve.SeeErrorAsync(Served())).Groups[1].Value;
+        }
+        catch
+        {
+            await Serve.DisposeAsync();
+            throw;
+        }
+
+        Turn(Serve, address);
+    }
+
+    /// <summary>Starts the coordinator and does not wait until it serves.</summary>
+    public async Task BeginServingAsync()
+    {
+        var model = _model is null ? "" : $", model: {_model}";
         await File.WriteAllTextAsync(Path.Combine(_folder.Root, "cluster.yaml"), $"""
             model: {Repository.SampleModel}
             http: 127.0.0.1:0
             data: state
             {_keys}
             workers:
-            {string.Join('\n', _workers.Select(worker => $"  - {{ name: {worker.Key}, address: \"{worker.Value.Address}\" }}"))}
+            {string.Join('\n', _workers.Select(worker => $"  - {{ name: {worker.Key}, address: \"{worker.Value.Address}\"{model} }}"))}
             """);
-        var serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
-        string address;
-        try
-        {
-            address = (await serve.SeeErrorAsync(Served())).Groups[1].Value;
-        }
-        catch
-        {
-            await serve.DisposeAsync();
-            throw;
-        }
-
-        Turn(serve, address);
+        _serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
     }
+
+    /// <summary>Where a worker of <see cref="StartWorkersAsync"/> keeps its weights.</summary>
+    public string DataOf(string worker) => Path.Combine(_folder.Root, worker);
 
     /// <summary>Starts another coordinator of the same cluster file, which stands by.</summary>
     public async Task<Standby> StandByAsync()
@@ -160,7 +185,8 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _http.Dispose();
-        await Serve.DisposeAsync();
+        if (_serve is not null)
+            await _serve.DisposeAsync();
         foreach (var (process, _) in _workers.Values)
             await process.DisposeAsync();
         _folder.Dispose();
@@ -168,7 +194,7 @@ internal sealed partial class ServedCluster : IAsyncDisposable
 
     private void Turn(Cli serve, string address)
     {
-        (Serve, Address) = (serve, address);
+        (_serve, Address) = (serve, address);
         _http.Dispose();
         _http = new HttpClient { BaseAddress = new Uri($"http://{address}"), Timeout = TimeSpan.FromSeconds(60) };
     }

@@ -26,6 +26,8 @@ public class LoadTests
         ["batch"] = (request => request.MaxBatchTokens = int.MaxValue, FailureCode.BadFrame, ["2147483647"]),
         ["kv type"] = (request => request.KvType = "q2", FailureCode.BadFrame, ["q2", "f16"]),
         ["next"] = (request => request.NumStages = 2, FailureCode.BadFrame, ["next_address"]),
+        ["next on another machine in plain text"] = (request => (request.NumStages, request.NextAddress) = (2, "192.0.2.1:7101"),
+            FailureCode.NotTrusted, ["192.0.2.1"]),
         ["memory"] = (request => request.KvBlocks = 1 << 20, FailureCode.OutOfMemory, ["GiB", "64 MiB"]),
     };
 
@@ -46,6 +48,36 @@ public class LoadTests
         Assert.True(failure is not null, $"{what} was accepted");
         Assert.Equal(code, failure.Code);
         Assert.All(mentions, mention => Assert.Contains(mention, failure.Message, StringComparison.Ordinal));
+        Assert.Equal(0, (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed);
+    }
+
+    [Fact]
+    public async Task Load_whose_weights_end_early_is_told_so()
+    {
+        await using var worker = await RunningWorker.StartAsync();
+        var request = RunningWorker.WholeModel();
+        (request.ModelPath, request.Model) = ("/nowhere/model.gguf", WeightChunks.OutlineOf(RunningWorker.Model.Source));
+        using var load = worker.Client.Load(request, deadline: DateTime.UtcNow.AddSeconds(20));
+        while (await load.ResponseStream.MoveNext(default) && !load.ResponseStream.Current.WantsWeights)
+        {
+        }
+
+        using var supply = worker.Client.SupplyWeights(deadline: DateTime.UtcNow.AddSeconds(20));
+        var hello = new SupplyHello
+        {
+            ProtocolVersion = ProtocolVersion.Current,
+            Pipeline = request.Pipeline,
+            Epoch = request.Epoch,
+            Stage = request.Stage,
+            ModelHash = request.ModelHash,
+        };
+        await supply.RequestStream.WriteAsync(new WeightSupply { Hello = hello });
+        await supply.RequestStream.CompleteAsync();
+        while (await load.ResponseStream.MoveNext(default) && load.ResponseStream.Current.Failure is null)
+        {
+        }
+
+        Assert.Equal(FailureCode.WeightsUnavailable, load.ResponseStream.Current.Failure?.Code);
         Assert.Equal(0, (await worker.Client.DescribeAsync(new DescribeRequest())).Devices[0].MemoryUsed);
     }
 

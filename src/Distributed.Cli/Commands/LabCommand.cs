@@ -14,5 +14,6 @@ internal sealed class LabCommand : Command
         Add(new LabPlanCommand(terminal));
         Add(new LabSoakCommand(terminal));
         Add(new LabSplitCommand(terminal));
+        Add(new LabStateCommand(terminal));
     }
 }
