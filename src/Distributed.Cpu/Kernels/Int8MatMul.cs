@@ -61,9 +61,9 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     private const int TokenTile = 256;
 
     /// <summary>The panel's part that is unpacked at once: it stays in the nearest cache.</summary>
-    private const int PanelColumns = 1024;
+    protected const int PanelColumns = 1024;
 
-    private const int CacheLine = 64;
+    protected const int CacheLine = 64;
 
     /// <summary>With more tokens, each writes to a line of its own that is fetched before it is needed.</summary>
     private const int FewTokens = 8;
@@ -82,8 +82,8 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     public override void Run(in MatMulTask task, int firstRow, int endRow)
     {
         var row = firstRow;
-        if (task.Tokens <= MostAlone && MultiplyOne is not null)
-            row = MultiplyOne(task, row, endRow);
+        if (task.Tokens <= MostAlone)
+            row = MultiplyAlone(task, row, endRow);
         else if (task.Tokens <= FewTokens && task.Rows >= WeightPanel.Rows)
         {
             // A panel's rows are far apart: each is a stream of its own through memory, which the next panel continues. Sixteen such
@@ -106,13 +106,18 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
             }
     }
 
+    /// <summary>The blocks of a unit.</summary>
+    protected static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
+
+    /// <summary>Multiplies rows with tokens one at a time; gives the first row that is left, as many as it cannot do.</summary>
+    protected virtual int MultiplyAlone(in MatMulTask task, int row, int endRow) =>
+        MultiplyOne is null ? row : MultiplyOne(task, row, endRow);
+
     /// <summary><see cref="OneTokenMatMul{TWeights,TBytes,T,TSums}.Run"/>; null where there are no registers for it.</summary>
     private static delegate*<in MatMulTask, int, int, int> MultiplyOne =>
         typeof(TRows) == typeof(RowBytes256) ? &OneTokenMatMul<TWeights, ByteLanes256, RowBytes256, Vector256<float>>.Run
         : typeof(TRows) == typeof(RowBytes512) ? &OneTokenMatMul<TWeights, ByteLanes512, RowBytes512, Vector512<float>>.Run
         : null;
-
-    private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
     /// <summary>Adds the products of a panel's blocks, of which there is at least one, to the sums.</summary>
     protected abstract void Multiply(in PanelTask task);
@@ -147,8 +152,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
                 Unpack<ByteLanesScalar, RowBytesScalar>(unit, stride, units, panel, ahead: false);
             else
                 Unpack<TBytes, TRows>(unit, stride, units, panel, ahead: tokens > FewTokens);
-            if (TWeights.FactorsAreHalves)
-                TBytes.ToSingles(halves, factors, units * UnitBlocks * TWeights.Terms.Vectors * WeightPanel.Rows);
+            ToSingles(units, panel);
             var block = column / WeightPanel.BlockColumns;
             var at32 = ((long)block * task.Tokens) + firstToken;
             var work = new PanelTask
@@ -213,6 +217,20 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
             Factors<TFactors>(unit + (row * stride), stride, units, panel.FromRow(row));
         for (var row = 0; row < WeightPanel.Rows; row += TNumbers.Rows)
             Numbers<TNumbers>(unit + (row * stride), stride, units, panel.FromRow(row).Numbers, ahead);
+    }
+
+    /// <summary>Unpacks the factors of some units of a panel's rows.</summary>
+    protected static void UnpackFactors(byte* unit, long stride, int units, WeightPanel panel)
+    {
+        for (var row = 0; row < WeightPanel.Rows; row += TBytes.Rows)
+            Factors<TBytes>(unit + (row * stride), stride, units, panel.FromRow(row));
+        ToSingles(units, panel);
+    }
+
+    private static void ToSingles(int units, WeightPanel panel)
+    {
+        if (TWeights.FactorsAreHalves)
+            TBytes.ToSingles(panel.Halves, panel.Factors, units * UnitBlocks * TWeights.Terms.Vectors * WeightPanel.Rows);
     }
 
     // In methods of their own, since the compiler stops inlining in long ones.

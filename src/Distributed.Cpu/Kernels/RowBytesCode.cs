@@ -1,0 +1,76 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace Distributed.Cpu.Kernels;
+
+/// <summary>
+/// Not bytes, but what a type of weights does to them: a tree of operations, from which <see cref="OneTokenAssembler"/> makes code. So
+/// what a type unpacks stands in one place for all kernels. The "address" of a row is an offset from the unit's first byte.
+/// </summary>
+internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
+{
+    private RowBytesCode(Node root) => Root = root;
+
+    public static int Rows => 16;
+
+    /// <summary>The operation whose result this is.</summary>
+    public Node Root { get; }
+
+    public static RowBytesCode Load(byte* rows, long stride) => new(new Node.Load((int)(nint)rows));
+
+    public static RowBytesCode LoadBits(byte* rows, long stride, int half)
+    {
+        // Eight times the first byte of the half, eight times the second; then one bit of each.
+        var places = (UInt128)(0x0101010101010101UL * (ulong)((2 * half) + 1)) << 64 | 0x0101010101010101UL * (ulong)(2 * half);
+        var bits = (UInt128)0x8040201008040201UL;
+        return new(new Node.Test(new Node.Shuffle(new Node.Load((int)(nint)rows), places, IsTable: false), bits << 64 | bits));
+    }
+
+    public static RowBytesCode operator &(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.And, Splat(mask)));
+
+    public static RowBytesCode operator ^(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.Xor, Splat(mask)));
+
+    public static RowBytesCode operator |(RowBytesCode left, RowBytesCode right) => new(new Node.Or(left.Root, right.Root));
+
+    public static RowBytesCode operator <<(RowBytesCode value, int bits) => new(new Node.Shift(value.Root, bits));
+
+    public static RowBytesCode operator >>(RowBytesCode value, int bits) => new(new Node.Shift(value.Root, -bits));
+
+    // Both are single bits, and one is moved to where the other is.
+    public static RowBytesCode Select(RowBytesCode bytes, byte bit, byte value) => BitOperations.IsPow2(bit) && BitOperations.IsPow2(value)
+        ? (bytes << (BitOperations.Log2(value) - BitOperations.Log2(bit))) & value
+        : throw new NotSupportedException($"{bit} and {value} are to be one bit each");
+
+    public static RowBytesCode Lookup(RowBytesCode indices, byte* table) =>
+        new(new Node.Shuffle(indices.Root, MemoryMarshal.Read<UInt128>(new ReadOnlySpan<byte>(table, 16)), IsTable: true));
+
+    public static void Store(RowBytesCode value, byte* numbers) => throw new NotSupportedException();
+
+    private static UInt128 Splat(byte value) => (UInt128)(value * 0x0101010101010101UL) << 64 | (value * 0x0101010101010101UL);
+
+    internal enum NodeKind
+    {
+        And,
+        Xor,
+    }
+
+    /// <summary>One operation on sixteen bytes of each row. Constants are sixteen bytes, the same for all rows.</summary>
+    internal abstract record Node
+    {
+        /// <summary>Sixteen bytes that far behind the unit's first one.</summary>
+        internal sealed record Load(int Offset) : Node;
+
+        internal sealed record Constant(Node Value, NodeKind Kind, UInt128 Bytes) : Node;
+
+        internal sealed record Or(Node Left, Node Right) : Node;
+
+        /// <summary>Shifts 32-bit numbers to the left, or by fewer than 0 bits to the right.</summary>
+        internal sealed record Shift(Node Value, int Bits) : Node;
+
+        /// <summary>A byte of the table for each byte of the value, or with places a byte of the value for each of them.</summary>
+        internal sealed record Shuffle(Node Value, UInt128 Bytes, bool IsTable) : Node;
+
+        /// <summary>All ones where a bit is set, 0 elsewhere.</summary>
+        internal sealed record Test(Node Value, UInt128 Bit) : Node;
+    }
+}
