@@ -146,6 +146,12 @@ public sealed class ForwardStream : IStageHop
         {
             await _call.RequestStream.SendAsync(frame);
         }
+        catch (RpcException error) when (error.Status.DebugException is InvalidOperationException)
+        {
+            // The peer has ended the call, and said why.
+            var told = await Closed.WaitAsync(CloseTimeout).ContinueWith(closed => closed.IsCompletedSuccessfully ? closed.Result : null, TaskScheduler.Default);
+            throw told ?? new StageFailureException(FailureCode.HopLost, "the stream has ended", _peer, _stage, error);
+        }
         catch (Exception error) when (error is RpcException or OperationCanceledException)
         {
             throw error is RpcException rpc

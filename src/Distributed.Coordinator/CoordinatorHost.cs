@@ -83,6 +83,16 @@ public sealed class CoordinatorHost : IAsyncDisposable
     /// <summary>What there was of a coordinator before this one; null where there was nothing.</summary>
     public RestartReport? Restart { get; private set; }
 
+    /// <summary>Why sessions are not written to its state at the moment; null while they are.</summary>
+    public string? Unwritten => _recorder.Unwritten;
+
+    /// <summary>Sessions are not written from now on, with the reason; null: they are again.</summary>
+    public event Action<string?>? UnwrittenChanged
+    {
+        add => _recorder.UnwrittenChanged += value;
+        remove => _recorder.UnwrittenChanged -= value;
+    }
+
     /// <summary>Where its state is, for people.</summary>
     public string State => _state.Description;
 

@@ -14,9 +14,8 @@ internal sealed class HeldTokens
     {
         lock (_lock)
         {
-            if (!_tokens.TryGetValue(sequence, out var held))
-                _tokens[sequence] = held = [];
-            if (length < held.Count)
+            // What is not there before is not to be there because of a step that may be refused.
+            if (_tokens.TryGetValue(sequence, out var held) && length < held.Count)
                 held.RemoveRange(length, held.Count - length);
         }
     }
@@ -25,7 +24,11 @@ internal sealed class HeldTokens
     public void Append(long sequence, IEnumerable<int> tokens)
     {
         lock (_lock)
-            _tokens[sequence].AddRange(tokens);
+        {
+            if (!_tokens.TryGetValue(sequence, out var held))
+                _tokens[sequence] = held = [];
+            held.AddRange(tokens);
+        }
     }
 
     /// <summary>A new sequence begins with tokens of another one.</summary>

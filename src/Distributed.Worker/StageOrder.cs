@@ -7,4 +7,5 @@ namespace Distributed.Worker;
 /// <param name="Release">Sequences to free.</param>
 /// <param name="AcceptedNs">When the order entered the inbox, on this node's clock, ns.</param>
 /// <param name="Aside">What its thread is to do besides, which throws nothing; null for a step or a release.</param>
-public sealed record StageOrder(Step? Step, Release? Release, long AcceptedNs, Action? Aside = null);
+/// <param name="Stream">Which of the streams that feed the stage, one after the other, it came on.</param>
+public sealed record StageOrder(Step? Step, Release? Release, long AcceptedNs, Action? Aside = null, int Stream = 0);

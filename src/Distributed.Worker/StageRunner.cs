@@ -51,6 +51,9 @@ public sealed class StageRunner : IAsyncDisposable
     private long _done;
     private volatile bool _isComputing;
     private int _attached;
+
+    // The number of the stream that feeds the stage: what came on another one is for nobody any more.
+    private int _stream;
     private long _term;
     private int _disposed;
 
@@ -135,6 +138,7 @@ public sealed class StageRunner : IAsyncDisposable
         if (Interlocked.Exchange(ref _attached, 1) == 1)
             throw Identity.Fail(FailureCode.StageBusy, $"another stream already feeds this stage in epoch {Identity.Epoch}");
         _lastStep = -1;
+        Interlocked.Increment(ref _stream);
         try
         {
             if (_next is null)
@@ -191,13 +195,13 @@ public sealed class StageRunner : IAsyncDisposable
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent step {frame.Step.Step_} after step {_lastStep}");
                 Interlocked.Exchange(ref _lastStep, frame.Step.Step_);
                 Interlocked.Increment(ref _taken);
-                return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now), cancellation);
+                return EnqueueAsync(new StageOrder(frame.Step, null, NodeClock.Now, Stream: Volatile.Read(ref _stream)), cancellation);
             case StageFrame.FrameOneofCase.Release:
                 Identity.CheckEpoch(frame.Release.Epoch, sender);
                 if (frame.Release.Sequences.Count + frame.Release.Forks.Count is > MostReleased and var named)
                     throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent a release of {named} sequences, must be at most {MostReleased}");
                 Interlocked.Increment(ref _taken);
-                return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now), cancellation);
+                return EnqueueAsync(new StageOrder(null, frame.Release, NodeClock.Now, Stream: Volatile.Read(ref _stream)), cancellation);
             default:
                 throw Identity.Fail(FailureCode.BadFrame, $"{sender} sent {frame.FrameCase} where a step or a release belongs");
         }
@@ -319,13 +323,20 @@ public sealed class StageRunner : IAsyncDisposable
                     continue;
                 }
 
+                if (order.Step is { } late && order.Stream != Volatile.Read(ref _stream))
+                {
+                    late.ReturnHidden();
+                    Interlocked.Increment(ref _done);
+                    continue;
+                }
+
                 _isComputing = true;
                 var outcome = _computation.Run(order);
                 Interlocked.Increment(ref _done);
                 Interlocked.Exchange(ref _lastDone, order.Step?.Step_ ?? _lastDone);
                 _isComputing = false;
                 _unsent.Wait(_stopping.Token);
-                _sending = SendBehindAsync(_sending, outcome);
+                _sending = SendBehindAsync(_sending, outcome, order.Stream);
             }
         }
         catch (OperationCanceledException)
@@ -333,13 +344,13 @@ public sealed class StageRunner : IAsyncDisposable
         }
     }
 
-    private async Task SendBehindAsync(Task before, StageOutcome outcome)
+    private async Task SendBehindAsync(Task before, StageOutcome outcome, int stream)
     {
         if (!before.IsCompleted || outcome.Bytes > LargeBytes)
             await before.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.SuppressThrowing);
         try
         {
-            await SendAsync(outcome);
+            await SendAsync(outcome, stream);
         }
         catch (StageFailureException error)
         {
@@ -355,8 +366,12 @@ public sealed class StageRunner : IAsyncDisposable
         }
     }
 
-    private async Task SendAsync(StageOutcome outcome)
+    private async Task SendAsync(StageOutcome outcome, int stream)
     {
+        // Another coordinator's stream may take the place of the one it came on: it counts its steps from 0.
+        var onward = _nextStream;
+        if (stream != Volatile.Read(ref _stream))
+            return;
         if (outcome.Result is { } result)
         {
             outcome.StampSerialized(result.Timings);
@@ -370,15 +385,17 @@ public sealed class StageRunner : IAsyncDisposable
         }
         else
         {
-            var next = _nextStream ?? throw Identity.Fail(FailureCode.HopLost, "the stream to the next stage has ended");
+            // The stream that it came on has ended, and the one behind with it: no loss to the coordinator that comes next.
+            if (onward is null)
+                return;
             if (outcome.Step is { } step)
             {
                 outcome.StampSerialized(step.Timings);
-                await next.SendAsync(step);
+                await onward.SendAsync(step);
             }
             else
             {
-                await next.SendAsync(outcome.Released!);
+                await onward.SendAsync(outcome.Released!);
             }
         }
     }

@@ -14,7 +14,7 @@ internal sealed partial record RunningWorker(Cli Cli, string Address) : IAsyncDi
     /// <summary>Starts it and waits until it listens on an address and port.</summary>
     public static async Task<RunningWorker> StartAtAsync(string address, string name, params string[] args)
     {
-        var cli = Cli.Start(["worker", "--name", name, "--listen", address, "--threads", "1", .. args]);
+        var cli = Cli.Start(["worker", "--name", name, "--listen", address, "--threads", "1", "--exit-with-input", .. args]);
         return new RunningWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
     }
 

@@ -104,7 +104,7 @@ internal sealed partial class ServedCluster : IAsyncDisposable
             workers:
             {string.Join('\n', _workers.Select(worker => $"  - {{ name: {worker.Key}, address: \"{worker.Value.Address}\"{model} }}"))}
             """);
-        _serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
+        _serve = Cli.Start("serve", "--exit-with-input", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
     }
 
     /// <summary>Where a worker of <see cref="StartWorkersAsync"/> keeps its weights.</summary>
@@ -113,7 +113,7 @@ internal sealed partial class ServedCluster : IAsyncDisposable
     /// <summary>Starts another coordinator of the same cluster file, which stands by.</summary>
     public async Task<Standby> StandByAsync()
     {
-        var serve = Cli.Start("serve", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
+        var serve = Cli.Start("serve", "--exit-with-input", "-c", Path.Combine(_folder.Root, "cluster.yaml"));
         try
         {
             var seen = (await serve.SeeErrorAsync(StandsBy())).Groups;

@@ -95,6 +95,53 @@ public class LocalHopTests
         Assert.Equal((FailureCode.UnknownStage, 1), (failure.Code, failure.Stage));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Steps_of_a_stream_that_has_ended_do_not_get_into_the_way_of_the_next(bool isLocal)
+    {
+        // The first stage is so slow that most of them wait when their stream ends.
+        await using var worker = await StartAsync();
+        await LoadAsync(worker, "ilgpu-cpu", "cpu", "f32", isLocal);
+        using var watch = await WatchAsync(worker);
+        var ended = await worker.ForwardAsync(RunningWorker.Hello());
+        for (var number = 0; number < 4; number++)
+            await ended.SendAsync(Step(10 + number, number, [number]));
+        await ended.AbortAsync();
+
+        await using var forward = await AgainAsync();
+        using var first = worker.Client.Watch(new WatchRequest { Pipeline = RunningWorker.Pipeline, Epoch = 1, Stage = 0 });
+        Assert.NotNull((await NextAsync(first)).Started);
+        await forward.SendAsync(Step(0, 0, [7, 8]));
+
+        StageEvent told;
+        while ((told = await NextAsync(watch)).Result is { Step: not 0 })
+        {
+        }
+
+        Assert.True(told.Result is { Failure: null, Step: 0 }, $"{told}");
+        Assert.Equal([2, 2], (await worker.Client.ReportKvAsync(new KvRequest())).Stages.Select(stage => stage.Sequences.Single().Tokens));
+        using var nothing = new CancellationTokenSource(TimeSpan.FromMilliseconds(50));
+        var more = await first.ResponseStream.MoveNext(nothing.Token).ContinueWith(next => next.IsCompletedSuccessfully && next.Result, TaskScheduler.Default);
+        Assert.False(more, more ? $"{first.ResponseStream.Current}" : "");
+
+        async Task<ForwardStream> AgainAsync()
+        {
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            while (true)
+            {
+                try
+                {
+                    return await worker.ForwardAsync(RunningWorker.Hello());
+                }
+                catch (StageFailureException error) when (error.Failure.Code == FailureCode.StageBusy)
+                {
+                    await Task.Delay(1, patience.Token);
+                }
+            }
+        }
+    }
+
     private static Task<RunningWorker> StartAsync() =>
         RunningWorker.StartAsync(new WorkerOptions { Name = "w", Threads = 1, Devices = ["ilgpu-cpu", "cpu"] });
 

@@ -23,6 +23,8 @@ internal static class StatusTables
         terminal.OutConsole.Section("links", OfLinks(status.Links));
         foreach (var recovery in status.Recoveries)
             terminal.Error.WriteLine($"recovered at {recovery.At:u}: {Printable.Line($"{recovery}")}");
+        if (status.Unwritten is { } unwritten)
+            terminal.Error.WriteLine($"warning: sessions are not being written: {Printable.Line(unwritten)}");
         if (status.Choice.Note is { } note)
             terminal.Error.WriteLine($"warning: {note}");
         foreach (var worker in status.Workers.Where(worker => worker.Reason is not null))

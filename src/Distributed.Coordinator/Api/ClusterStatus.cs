@@ -25,12 +25,13 @@ namespace Distributed.Coordinator.Api;
 /// <param name="PrefillTokens">Tokens computed in chunks since its start: prompts, and what had to be computed again.</param>
 /// <param name="DecodeTokens">Tokens computed one by one.</param>
 /// <param name="Drained">Workers that no placement uses until they are asked back.</param>
+/// <param name="Unwritten">Why sessions are not written to the coordinator's state; null while they are.</param>
 /// <param name="Leadership">Which of several coordinators says this; null where there is one alone.</param>
 public sealed record ClusterStatus(
     string State, string? Reason, string Model, int Context, int Sequences, int Running, int Waiting, PlanChoice Choice, double? DecodeMs,
     IReadOnlyList<StageStatus> Stages, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<LinkStatus> Links,
     long Epoch, IReadOnlyList<RecoveryReport> Recoveries, RestartReport? Restart, long PrefillTokens, long DecodeTokens,
-    IReadOnlyList<string> Drained, Leadership? Leadership)
+    IReadOnlyList<string> Drained, string? Unwritten, Leadership? Leadership)
 {
     /// <summary>Asks the workers how they are, and puts it together with the placement.</summary>
     internal static async Task<ClusterStatus> OfAsync(CoordinatorHost host, CancellationToken cancellation)
@@ -62,6 +63,7 @@ public sealed record ClusterStatus(
             host.Scheduler.Counts.PromptTokens,
             host.Scheduler.Counts.DecodeTokens,
             host.Recovery.Drained,
+            host.Unwritten,
             host.Leadership);
     }
 }

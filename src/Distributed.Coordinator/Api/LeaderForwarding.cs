@@ -59,6 +59,15 @@ internal sealed class LeaderForwarding : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _client.Dispose();
 
+    // What is wrong with the request itself is found while it is read, which is on the way to the other one.
+    private static BadHttpRequestException? WhyRefused(Exception? error) => error switch
+    {
+        null => null,
+        BadHttpRequestException bad => bad,
+        AggregateException several => several.InnerExceptions.Select(WhyRefused).FirstOrDefault(bad => bad is not null),
+        _ => WhyRefused(error.InnerException),
+    };
+
     private async Task ForwardAsync(IHttpForwarder forwarder, Candidate candidate, HttpContext context, RequestDelegate next)
     {
         var isForwarded = context.Request.Headers.ContainsKey(Mark);
@@ -74,6 +83,12 @@ internal sealed class LeaderForwarding : IDisposable
                 if (error is ForwarderError.None || context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
                     return;
                 context.Response.Clear();
+                if (WhyRefused(context.GetForwarderErrorFeature()?.Exception) is { } refused)
+                {
+                    await OpenAiError.From(refused, context).WriteAsync(context);
+                    return;
+                }
+
                 context.Request.Body.Position = 0;
             }
 

@@ -47,7 +47,20 @@ internal sealed class KvMove
         Pipeline old, Pipeline next, ClusterConfig config, LinkTable links, IReadOnlyList<(long Sequence, int[] Tokens)> running,
         CancellationToken cancellation)
     {
-        var reports = await Task.WhenAll(old.ReportKvAsync(withTokens: true, cancellation), next.ReportKvAsync(cancellation));
+        IReadOnlyList<StageKv>[] reports;
+        try
+        {
+            // Streams stand meanwhile: no longer than it may take to notice that a worker is gone.
+            reports = await Task.WhenAll(old.ReportKvAsync(withTokens: true, cancellation), next.ReportKvAsync(cancellation))
+                .WaitAsync(config.FailureTimeout, cancellation);
+        }
+        catch (TimeoutException error)
+        {
+            throw new StageFailureException(
+                FailureCode.HopLost, $"what they hold was not told within {config.FailureTimeout.TotalSeconds:0.#} s", "the old and new stages",
+                inner: error);
+        }
+
         var (held, empty) = (reports[0], reports[1]);
         var layouts = held.Concat(empty).Select(stage => stage.Layout).Distinct().ToList();
         if (held.Count != old.Placement.Stages.Count || layouts is not [{ Length: > 0 }])

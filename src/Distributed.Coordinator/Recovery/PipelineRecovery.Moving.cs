@@ -137,7 +137,8 @@ public sealed partial class PipelineRecovery
             PredictedReplayMs = predicted,
         };
         IReadOnlyDictionary<long, IReadOnlyList<int>>? kept = null;
-        if (fitsBeside)
+        // Stages that failed by themselves meanwhile have nothing to fetch.
+        if (fitsBeside && (await pipeline.Failed).Code == FailureCode.Moved)
             (report, kept) = await MigrateAsync(pipeline, next, report);
         var loaded = Stopwatch.GetTimestamp();
         var replayed = _scheduler.Steps.ResumeAsync(next, kept);

@@ -24,6 +24,7 @@ public sealed class SessionRecorder : IAsyncDisposable
     private readonly SemaphoreSlim _soon = new(0, 1);
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
+    private volatile string? _unwritten;
 
     /// <param name="grains">The way to the grains.</param>
     /// <param name="layout">Where the pipeline's KV cache lies.</param>
@@ -41,6 +42,12 @@ public sealed class SessionRecorder : IAsyncDisposable
 
     /// <summary>How many sessions have changes that are not written.</summary>
     public int Pending => _marked.Count;
+
+    /// <summary>Why what was written last could not be; null while all is well.</summary>
+    public string? Unwritten => _unwritten;
+
+    /// <summary>Writing has begun to fail, with the reason; null: it goes well again.</summary>
+    public event Action<string?>? UnwrittenChanged;
 
     /// <summary>Marks a session as changed. Takes no time and never fails.</summary>
     /// <param name="session">The session.</param>
@@ -135,6 +142,7 @@ public sealed class SessionRecorder : IAsyncDisposable
             }
 
             await EnterAsync(record);
+            Note(null);
             // Stays marked when it has changed since.
             _marked.TryRemove(KeyValuePair.Create(session, marked));
         }
@@ -142,11 +150,21 @@ public sealed class SessionRecorder : IAsyncDisposable
         {
             // Whatever a storage may throw, the session stays marked and is written again.
             session.Unrecorded(from);
+            if (!_stop.IsCancellationRequested)
+                Note(error.Message);
         }
         finally
         {
             _writing.TryRemove(session, out _);
         }
+    }
+
+    // Told once, not with every write of every session.
+    private void Note(string? reason)
+    {
+        var before = Interlocked.Exchange(ref _unwritten, reason);
+        if (before is null != reason is null)
+            UnwrittenChanged?.Invoke(reason);
     }
 
     private async Task EnterAsync(SessionRecord record)

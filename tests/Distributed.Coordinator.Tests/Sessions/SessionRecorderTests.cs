@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using Distributed.Coordinator.Sessions;
 using Distributed.Grains;
@@ -79,9 +80,11 @@ public sealed class SessionRecorderTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_write_that_fails_is_made_again()
+    public async Task A_write_that_fails_is_told_once_and_made_again()
     {
         _storage.FailuresLeft = 3;
+        var told = new ConcurrentQueue<string?>();
+        _recorder.UnwrittenChanged += told.Enqueue;
         var session = new Session("a", 1, kept: true);
         session.Begin([1, 2, 3], new());
         _recorder.Changed(session, soon: true);
@@ -89,6 +92,10 @@ public sealed class SessionRecorderTests : IAsyncLifetime
         await FlushAsync();
 
         Assert.Equal(0, _storage.FailuresLeft);
+        Assert.Equal(2, told.Count);
+        Assert.Contains("the disk is broken", told.First());
+        Assert.Null(told.Last());
+        Assert.Null(_recorder.Unwritten);
         Assert.Equal([1, 2, 3], (await Grain("a").GetAsync())!.Tokens.AsEnumerable());
     }
 
