@@ -74,4 +74,7 @@ public sealed record SessionStage
 
     /// <summary>Bytes of these blocks over the stage's layers.</summary>
     [Id(7)] public required long KvBytes { get; init; }
+
+    /// <summary>How many of the blocks, from the first on, other sessions hold or have held too; the others are the session's own.</summary>
+    [Id(8)] public int KvSharedBlocks { get; init; }
 }

@@ -10,8 +10,8 @@ namespace Distributed.Coordinator.Sessions;
 /// <param name="Stages">The stages, in order.</param>
 public sealed record KvLayout(string Pipeline, long Epoch, ImmutableArray<KvLayoutStage> Stages)
 {
-    /// <summary>Where the first <paramref name="tokens"/> tokens of a sequence lie.</summary>
-    public ImmutableArray<SessionStage> Of(int tokens)
+    /// <summary>Where the first <paramref name="tokens"/> tokens of a sequence lie, and those before <paramref name="shared"/> in blocks of others, too.</summary>
+    public ImmutableArray<SessionStage> Of(int tokens, int shared)
     {
         var blocks = StageSpec.BlocksFor(tokens);
         return [.. Stages.Select((stage, index) => new SessionStage
@@ -24,6 +24,7 @@ public sealed record KvLayout(string Pipeline, long Epoch, ImmutableArray<KvLayo
             KvTokens = tokens,
             KvBlocks = blocks,
             KvBytes = blocks * stage.BlockBytes,
+            KvSharedBlocks = Math.Min(shared / StageSpec.KvBlockTokens, blocks),
         })];
     }
 }

@@ -317,7 +317,7 @@ public sealed class Session
                 Pipeline = layout.Pipeline,
                 Epoch = layout.Epoch,
                 Sequence = Sequence,
-                Stages = layout.Of(_cached),
+                Stages = layout.Of(_cached, _shared),
                 Created = _created,
                 Updated = DateTimeOffset.UtcNow,
                 Revision = _revision,

@@ -13,10 +13,13 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("stop", "prefill", 8)]
+    [InlineData("cut", "prefill", 8)]
     [InlineData("corrupt", "prefill", 1)]
     [InlineData("cut between workers", "decode", 8)]
     [InlineData("corrupt", "decode", 8)]
     [InlineData("cut", "replanning", 1)]
+    [InlineData("stop", "replanning", 1)]
+    [InlineData("cut", "replay", 1)]
     [InlineData("stop", "replay", 8)]
     [InlineData("corrupt", "replay", 1)]
     public async Task Streams_go_on_with_the_tokens_of_an_undisturbed_run(string fault, string phase, int sequences)

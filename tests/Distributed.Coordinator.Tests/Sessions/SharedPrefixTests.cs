@@ -48,6 +48,7 @@ public sealed class SharedPrefixTests
         var request = Request(tail: 2) with { Session = "second", MaxTokens = 5 };
         await cluster.IdsAsync(request);
 
+        Assert.All((await cluster.RecordAsync("second")).Stages, stage => Assert.Equal(Whole / Block, stage.KvSharedBlocks));
         foreach (var stage in await cluster.ReportAsync())
         {
             Assert.Equal(2, stage.Sequences.Count);
