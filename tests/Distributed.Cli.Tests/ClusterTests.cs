@@ -36,8 +36,8 @@ public sealed class ClusterTests : IDisposable
     [Fact]
     public async Task Worker_stops_cleanly_on_SIGTERM_and_with_130_on_Ctrl_C()
     {
-        await using var one = await RunningWorker.StartAsync("one");
-        await using var two = await RunningWorker.StartAsync("two");
+        await using var one = await RunningWorker.StartAsUserAsync("127.0.0.1:0", "one");
+        await using var two = await RunningWorker.StartAsUserAsync("127.0.0.1:0", "two");
 
         await one.Cli.SignalAsync("TERM");
         await two.Cli.SignalAsync("INT");

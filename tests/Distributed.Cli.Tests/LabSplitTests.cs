@@ -198,8 +198,8 @@ public sealed class LabSplitTests : IDisposable
     }
 
     [Theory]
-    [InlineData("lab: needs one of gpu, links, plan, soak, split", "lab")]
-    [InlineData("sing: lab has no such verb, it has gpu, links, plan, soak, split", "lab", "sing")]
+    [InlineData("lab: needs one of gpu, links, plan, soak, split, state", "lab")]
+    [InlineData("sing: lab has no such verb, it has gpu, links, plan, soak, split, state", "lab", "sing")]
     public async Task Experiments_are_listed_where_none_is_named(string error, params string[] args)
     {
         var result = await Cli.RunAsync(args);

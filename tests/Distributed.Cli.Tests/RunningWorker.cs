@@ -12,9 +12,13 @@ internal sealed partial record RunningWorker(Cli Cli, string Address) : IAsyncDi
     public static Task<RunningWorker> StartOnAsync(string host, string name, params string[] args) => StartAtAsync($"{host}:0", name, args);
 
     /// <summary>Starts it and waits until it listens on an address and port.</summary>
-    public static async Task<RunningWorker> StartAtAsync(string address, string name, params string[] args)
+    public static Task<RunningWorker> StartAtAsync(string address, string name, params string[] args) =>
+        StartAsUserAsync(address, name, ["--exit-with-input", .. args]);
+
+    /// <summary>The same, with nothing that makes it end with the tests: Ctrl-C is its own business then.</summary>
+    public static async Task<RunningWorker> StartAsUserAsync(string address, string name, params string[] args)
     {
-        var cli = Cli.Start(["worker", "--name", name, "--listen", address, "--threads", "1", "--exit-with-input", .. args]);
+        var cli = Cli.Start(["worker", "--name", name, "--listen", address, "--threads", "1", .. args]);
         return new RunningWorker(cli, (await cli.SeeAsync(Listening())).Groups[1].Value);
     }
 
