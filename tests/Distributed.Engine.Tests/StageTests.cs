@@ -6,6 +6,8 @@ using Distributed.Testing;
 
 namespace Distributed.Engine.Tests;
 
+/// <remarks>Alone, when all others are done: the runtime's caches, of casts for one, grow on whichever thread meets them too small.</remarks>
+[Collection("alone")]
 public sealed class StageTests : IDisposable
 {
     private readonly ModelFile _model = ModelFile.Open(Repository.SampleModel);
@@ -202,3 +204,6 @@ public sealed class StageTests : IDisposable
         }
     }
 }
+
+[CollectionDefinition("alone", DisableParallelization = true)]
+public class Alone;
