@@ -31,12 +31,13 @@ public partial class TwoCoordinatorsTests(ITestOutputHelper output)
         var again = await Task.WhenAll(
             cluster.AskAsync($"{Sampled},\"session_id\":\"sampled\"", Story), cluster.AskAsync($"{Greedy},\"session_id\":\"greedy\"", Story));
 
+        var restart = (await second.Serve.SeeErrorAsync(Restarted())).Groups;
+        output.WriteLine(restart[0].Value);
+
         Assert.Equal(sampled.Text, again[0].Text);
         Assert.Equal(greedy.Text, again[1].Text);
         Assert.All(cut.Zip(again), pair => Assert.StartsWith(pair.First.Text, pair.Second.Text));
         Assert.All(again, answer => Assert.Equal(answer.Prompt, answer.Cached));
-        var restart = (await second.Serve.SeeErrorAsync(Restarted())).Groups;
-        output.WriteLine(restart[0].Value);
         var (known, kept) = (int.Parse(restart[1].Value), int.Parse(restart[2].Value));
         // The last drawn token of each is in no cache yet; a step may have been between two stages.
         Assert.InRange(kept, known - 6, known);
