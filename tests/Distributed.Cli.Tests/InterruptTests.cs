@@ -93,7 +93,7 @@ public class InterruptTests
     [Fact]
     public async Task Lost_worker_is_told_in_one_line_and_the_answer_goes_on_without_it()
     {
-        await using var cli = Cli.Start([.. LongRun, "-n", "200"]);
+        await using var cli = Cli.Start([.. LongRun, "-n", "200", "--link", "delay=3ms"]);
         await cli.SeeAnswerAsync();
 
         await Cli.SignalAsync("KILL", cli.Children()[1]);
