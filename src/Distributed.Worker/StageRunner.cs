@@ -388,14 +388,21 @@ public sealed class StageRunner : IAsyncDisposable
             // The stream that it came on has ended, and the one behind with it: no loss to the coordinator that comes next.
             if (onward is null)
                 return;
-            if (outcome.Step is { } step)
+            try
             {
-                outcome.StampSerialized(step.Timings);
-                await onward.SendAsync(step);
+                if (outcome.Step is { } step)
+                {
+                    outcome.StampSerialized(step.Timings);
+                    await onward.SendAsync(step);
+                }
+                else
+                {
+                    await onward.SendAsync(outcome.Released!);
+                }
             }
-            else
+            catch (StageFailureException) when (onward != _nextStream)
             {
-                await onward.SendAsync(outcome.Released!);
+                // It has ended so while something was being sent.
             }
         }
     }
