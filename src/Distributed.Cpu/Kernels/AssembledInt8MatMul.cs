@@ -4,21 +4,31 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Products with <c>vpdpbusd</c> on 512-bit registers, in code assembled at run time: of a panel (<see cref="PanelAssembler"/>), and of
-/// a token alone (<see cref="OneTokenAssembler"/>).
+/// few tokens or one (<see cref="FewTokensAssembler"/>, <see cref="OneTokenAssembler"/>).
 /// </summary>
 internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights, ByteLanes512, RowBytes512>
     where TWeights : struct, IInt8Weights
 {
+    /// <summary>Tokens for which unpacking the rows with every eight takes less time than storing them in a panel for all.</summary>
+    private const int MostFew = 32;
+
     private const InstructionSets Needed = InstructionSets.Avx512 | InstructionSets.Avx512Vnni;
 
+    private static readonly RowBytesAssembler.Shape Shape = new(
+        TWeights.Terms, TWeights.Type.BlockBytes, UnitBlocks, PanelColumns / TWeights.Type.BlockLength * TWeights.Type.BlockBytes,
+        (unit, block, half) => TWeights.Numbers<RowBytesCode>((byte*)unit, 0, block, half) is var numbers
+            && TWeights.Bits == PairProducts.SignedBits ? numbers ^ 128 : numbers);
+
     private readonly delegate* unmanaged[SuppressGCTransition]<PanelTask*, void> _multiply;
-    private readonly delegate* unmanaged[SuppressGCTransition]<OneTokenTask*, void> _multiplyOne;
+
+    // For so many tokens; null where it has not been assembled yet.
+    private readonly nint[] _multiplyFew = new nint[FewTokensAssembler.MostTokens + 1];
 
     private AssembledInt8MatMul(void* panels, void* one)
         : base(Needed)
     {
         _multiply = (delegate* unmanaged[SuppressGCTransition]<PanelTask*, void>)panels;
-        _multiplyOne = (delegate* unmanaged[SuppressGCTransition]<OneTokenTask*, void>)one;
+        _multiplyFew[1] = (nint)one;
     }
 
     /// <summary>The kernel; null where there are not the instructions or the system refuses executable memory.</summary>
@@ -27,12 +37,12 @@ internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights
         if ((Needed & ~instructions) != 0)
             return null;
         var panels = PanelCode.For(TWeights.Terms);
-        var one = OneTokenAssembler.TryAssemble(new OneTokenAssembler.Shape(
-            TWeights.Terms, TWeights.Type.BlockBytes, UnitBlocks, PanelColumns / TWeights.Type.BlockLength * TWeights.Type.BlockBytes,
-            (unit, block, half) => TWeights.Numbers<RowBytesCode>((byte*)unit, 0, block, half) is var numbers
-                && TWeights.Bits == PairProducts.SignedBits ? numbers ^ 128 : numbers));
+        var one = OneTokenAssembler.TryAssemble(Shape);
         return panels is null || one is null ? null : new(panels, one);
     }
+
+    /// <inheritdoc/>
+    protected override int MostAlone => MostFew;
 
     /// <inheritdoc/>
     protected override void Multiply(in PanelTask task)
@@ -47,9 +57,14 @@ internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override int MultiplyAlone(in MatMulTask task, int row, int endRow)
     {
+        // The fewest parts, of nearly the same size.
+        var parts = (task.Tokens + FewTokensAssembler.MostTokens - 1) / FewTokensAssembler.MostTokens;
+        for (var part = 0; part < parts; part++)
+            if (CodeFor(((part + 1) * task.Tokens / parts) - (part * task.Tokens / parts)) is null)
+                return row;
         const int blocks = PanelColumns / WeightPanel.BlockColumns;
         const int factorCount = blocks * WeightPanel.MostVectors * WeightPanel.Rows;
-        var memory = stackalloc byte[((factorCount + WeightPanel.Rows) * sizeof(float)) + CacheLine];
+        var memory = stackalloc byte[((factorCount + (MostFew * WeightPanel.Rows)) * sizeof(float)) + CacheLine];
         var factors = (float*)(memory + (-(nint)memory & (CacheLine - 1)));
         var sums = factors + factorCount;
         var halves = stackalloc ushort[blocks * WeightPanel.MostHalfVectors * WeightPanel.Rows];
@@ -57,43 +72,62 @@ internal sealed unsafe class AssembledInt8MatMul<TWeights> : Int8MatMul<TWeights
         var panel = new WeightPanel(null, factors, halves, scratch);
         // The rows of a step are far apart: each is a stream of its own through memory, which the next step continues.
         var step = (endRow - row) / WeightPanel.Rows;
-        var one = new OneTokenTask
+        var few = new FewTokensTask
         {
             Stride = step * task.RowBytes,
             Factors = factors,
-            Sums = sums,
             ValuesStep = (long)task.Tokens * WeightPanel.BlockColumns,
             ScalesStep = (long)task.Tokens * sizeof(float),
         };
         for (var end = row + step; row < end; row++)
-            for (var token = 0; token < task.Tokens; token++)
+        {
+            new Span<float>(sums, task.Tokens * WeightPanel.Rows).Clear();
+            few.Unit = task.Weights + (row * task.RowBytes);
+            var block = 0;
+            for (var units = task.Columns / TWeights.Type.BlockLength; units > 0;)
             {
-                new Span<float>(sums, WeightPanel.Rows).Clear();
-                one.Unit = task.Weights + (row * task.RowBytes);
-                one.Values = task.Quantized.Values + (token * WeightPanel.BlockColumns);
-                one.Scales = task.Quantized.Scales + token;
-                one.Terms = task.Quantized.Terms(task.TermSlot, 0) + token;
-                one.SecondTerms = task.Quantized.Terms(task.TermSlot, 1) + token;
-                for (var units = task.Columns / TWeights.Type.BlockLength; units > 0;)
+                var some = Math.Min(units, PanelColumns / TWeights.Type.BlockLength);
+                UnpackFactors(few.Unit, few.Stride, some, panel);
+                few.Eights = some * UnitBlocks / 8;
+                few.Rest = UnitBlocks == 1 ? some % 8 : 0;
+                for (var part = 0; part < parts; part++)
                 {
-                    var some = Math.Min(units, PanelColumns / TWeights.Type.BlockLength);
-                    UnpackFactors(one.Unit, one.Stride, some, panel);
-                    one.Eights = some * UnitBlocks / 8;
-                    one.Rest = UnitBlocks == 1 ? some % 8 : 0;
-                    var counted = one;
-                    _multiplyOne(&counted);
-                    units -= some;
-                    one.Unit += some * TWeights.Type.BlockBytes;
-                    one.Values += some * UnitBlocks * one.ValuesStep;
-                    one.Scales += some * UnitBlocks * task.Tokens;
-                    one.Terms += some * UnitBlocks * task.Tokens;
-                    one.SecondTerms += some * UnitBlocks * task.Tokens;
+                    var token = part * task.Tokens / parts;
+                    var at = ((long)block * task.Tokens) + token;
+                    var counted = few;
+                    counted.Values = task.Quantized.Values + (at * WeightPanel.BlockColumns);
+                    counted.Scales = task.Quantized.Scales + at;
+                    counted.Terms = task.Quantized.Terms(task.TermSlot, 0) + at;
+                    counted.SecondTerms = task.Quantized.Terms(task.TermSlot, 1) + at;
+                    counted.Sums = sums + (token * WeightPanel.Rows);
+                    CodeFor(((part + 1) * task.Tokens / parts) - token)(&counted);
                 }
 
-                task.Write(token, row, step, WeightPanel.Rows, sums);
+                units -= some;
+                few.Unit += some * TWeights.Type.BlockBytes;
+                block += some * UnitBlocks;
             }
 
+            for (var token = 0; token < task.Tokens; token++)
+                task.Write(token, row, step, WeightPanel.Rows, sums + (token * WeightPanel.Rows));
+        }
+
         return row + (step * (WeightPanel.Rows - 1));
+    }
+
+    // Null where the system refuses executable memory.
+    private delegate* unmanaged[SuppressGCTransition]<FewTokensTask*, void> CodeFor(int tokens)
+    {
+        var code = Volatile.Read(ref _multiplyFew[tokens]);
+        if (code == 0)
+            lock (_multiplyFew)
+            {
+                code = _multiplyFew[tokens];
+                if (code == 0)
+                    Volatile.Write(ref _multiplyFew[tokens], code = (nint)FewTokensAssembler.TryAssemble(Shape, tokens));
+            }
+
+        return (delegate* unmanaged[SuppressGCTransition]<FewTokensTask*, void>)code;
     }
 }
 

@@ -45,8 +45,8 @@ internal unsafe struct PanelTask
 
 /// <summary>
 /// Products of quantised weights with bytes. Sixteen rows are unpacked into a panel, some blocks at a time, and the panel is
-/// multiplied with up to 256 tokens; very few are multiplied while they are unpacked, where there are registers for that
-/// (<see cref="OneTokenMatMul{TWeights,TBytes,T,TSums}"/>). For each output, blocks are added one after the other:
+/// multiplied with up to 256 tokens; few are multiplied while they are unpacked, where there are registers for that
+/// (<see cref="MultiplyAlone"/>). For each output, blocks are added one after the other:
 /// sum = fma(integer product, weight scale × input scale, sum), first half before second, then sum = fma(minimum, term, sum).
 /// </summary>
 /// <typeparam name="TWeights">The type of the weights.</typeparam>
@@ -69,10 +69,10 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     private const int FewTokens = 8;
 
     /// <summary>
-    /// Tokens that are multiplied one at a time. With AVX2, unpacking a panel takes as long as some three tokens do, which unpack the rows
+    /// Tokens that are multiplied without a panel. With AVX2, unpacking one takes as long as some three tokens do, which unpack the rows
     /// for themselves.
     /// </summary>
-    private static int MostAlone => typeof(TRows) == typeof(RowBytes256) ? 3 : 1;
+    protected virtual int MostAlone => typeof(TRows) == typeof(RowBytes256) ? 3 : 1;
 
     /// <inheritdoc/>
     public override InputTerms? Terms => TWeights.Terms;
@@ -109,7 +109,7 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     /// <summary>The blocks of a unit.</summary>
     protected static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
-    /// <summary>Multiplies rows with tokens one at a time; gives the first row that is left, as many as it cannot do.</summary>
+    /// <summary>Multiplies rows with tokens without a panel; gives the first row that is left, as many as it cannot do.</summary>
     protected virtual int MultiplyAlone(in MatMulTask task, int row, int endRow) =>
         MultiplyOne is null ? row : MultiplyOne(task, row, endRow);
 
