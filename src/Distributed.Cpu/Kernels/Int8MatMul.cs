@@ -240,6 +240,9 @@ internal abstract unsafe class Int8MatMul<TWeights, TBytes, TRows>(InstructionSe
     {
         var bytes = TWeights.Type.BlockBytes;
         var step = UnitBlocks * TWeights.Terms.Vectors;
+        if (typeof(T) == typeof(ByteLanes512) && TWeights.Type.BlockBytes == FirstHalves.UnitBytes && TWeights.FactorsAreHalves)
+            for (; units >= FirstHalves.Units; units -= FirstHalves.Units, unit += FirstHalves.Units * bytes, panel = panel.From(FirstHalves.Units, step))
+                FirstHalves.Store(unit, stride, panel.Halves);
         for (; units > 0; units--, unit += bytes, panel = panel.From(1, step))
             TWeights.Factors<T>(unit, stride, panel);
     }
