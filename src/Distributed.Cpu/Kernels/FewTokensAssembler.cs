@@ -29,9 +29,6 @@ internal sealed unsafe class FewTokensAssembler : RowBytesAssembler
     /// <inheritdoc cref="RowBytesAssembler.TryAssemble()"/>
     public static void* TryAssemble(Shape shape, int tokens) => new FewTokensAssembler(shape, tokens).TryAssemble();
 
-    protected override IReadOnlyList<AssemblerRegisterXMM> KeptVectors { get; } =
-        OperatingSystem.IsWindows() ? [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15] : [];
-
     protected override void LoadSums(AssemblerRegister64 sums)
     {
         for (var token = 0; token < _tokens; token++)

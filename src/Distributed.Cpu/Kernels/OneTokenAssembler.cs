@@ -5,11 +5,16 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Assembles the product of a <see cref="FewTokensTask"/> of one token: the unpacked bytes are multiplied with <c>vpdpbusd</c> as they
-/// lie, and folded to one sum for each row. Registers that Windows wants back are left alone.
+/// lie, and folded to one sum for each row.
 /// </summary>
 internal sealed unsafe class OneTokenAssembler : RowBytesAssembler
 {
-    private static readonly AssemblerRegisterZMM[] Products = [zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23];
+    private static readonly AssemblerRegisterZMM[] Products =
+    [
+        zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13,
+    ];
+
+    private static readonly AssemblerRegisterZMM[] Held = [zmm14, zmm15];
     private static readonly AssemblerRegisterZMM Sum = zmm24;
     private static readonly AssemblerRegisterZMM[] Input = [zmm25, zmm26, zmm27, zmm28];
 
@@ -21,8 +26,8 @@ internal sealed unsafe class OneTokenAssembler : RowBytesAssembler
     /// <inheritdoc cref="RowBytesAssembler.TryAssemble()"/>
     public static void* TryAssemble(Shape shape) => new OneTokenAssembler(shape).TryAssemble();
 
-    // Two neighbouring blocks of a unit often have their numbers in the same bytes.
-    protected override int BlocksAtOnce => Kind.UnitBlocks > 1 && !Kind.Terms.HasHalves ? 2 : 1;
+    // Neighbouring blocks of a unit often have their numbers in the same bytes: with halves a block and the second one behind it.
+    protected override int BlocksAtOnce => Kind.UnitBlocks == 1 ? 1 : Kind.Terms.HasHalves ? 4 : 2;
 
     protected override void LoadSums(AssemblerRegister64 sums) => Code.vmovups(Sum, __zmmword_ptr[sums]);
 
@@ -30,36 +35,66 @@ internal sealed unsafe class OneTokenAssembler : RowBytesAssembler
 
     protected override void WriteBlocks(int unit, int block)
     {
+        Multiply(unit, block, second: BlocksAtOnce / 2);
+        AddBlock(0);
+        if (BlocksAtOnce == 2)
+            AddBlock(1);
+        if (BlocksAtOnce < 4)
+            return;
+        // Blocks are added in their order.
+        for (var half = 0; half < Halves; half++)
+        {
+            Fold(1, half);
+            Code.vmovdqa64(Held[half], Temporary[0]);
+        }
+
+        Multiply(unit, block + 1, second: 2);
+        AddBlock(0);
+        for (var half = 0; half < Halves; half++)
+            AddProduct(Held[half], half);
+        AddMins();
+        NextBlock();
+        AddBlock(1);
+    }
+
+    /// <summary>The products of the block at hand and of one that many behind it; 0 for none.</summary>
+    private void Multiply(int unit, int block, int second)
+    {
         for (var half = 0; half < 2; half++)
         {
             Code.vbroadcasti32x4(Input[half], __xmmword_ptr[Values + (half * 16)]);
-            if (BlocksAtOnce == 2)
-                Code.vbroadcasti32x4(Input[2 + half], __xmmword_ptr[Values + ValuesStep + (half * 16)]);
+            if (second > 0)
+                Code.vbroadcasti32x4(Input[2 + half], __xmmword_ptr[Values + (ValuesStep * second) + (half * 16)]);
         }
 
         for (var register = 0; register < 4; register++)
             for (var half = 0; half < 2; half++)
-                for (var which = 0; which < BlocksAtOnce; which++)
+                for (var which = 0; which <= Math.Min(second, 1); which++)
                 {
-                    var product = Products[register + (4 * (Kind.Terms.HasHalves ? half : which))];
-                    if (half == 0 || Kind.Terms.HasHalves)
+                    var product = Product(which, half % Halves, register);
+                    if (half < Halves)
                         Code.vpxord(product, product, product);
-                    Code.vpdpbusd(product, Unpack(unit, block + which, half, register, Temporary[0]), Input[(2 * which) + half]);
+                    Code.vpdpbusd(product, Unpack(unit, block + (which * second), half, register, Temporary[0]), Input[(2 * which) + half]);
                 }
-
-        for (var which = 0; which < BlocksAtOnce; which++)
-        {
-            for (var half = 0; half < Halves; half++)
-                AddProduct(4 * (half + which), half);
-            AddMins();
-            NextBlock();
-        }
     }
 
-    private void AddProduct(int first, int half)
+    private AssemblerRegisterZMM Product(int which, int half, int register) => Products[(((which * Halves) + half) * 4) + register];
+
+    private void AddBlock(int which)
     {
-        Fold(first);
-        var (product, factor) = (Temporary[0], Temporary[1]);
+        for (var half = 0; half < Halves; half++)
+        {
+            Fold(which, half);
+            AddProduct(Temporary[0], half);
+        }
+
+        AddMins();
+        NextBlock();
+    }
+
+    private void AddProduct(AssemblerRegisterZMM product, int half)
+    {
+        var factor = Temporary[1];
         if (!Kind.Terms.HasMins)
             Code.vpaddd(product, product, __dword_bcst[half == 0 ? Terms : SecondTerms]);
         Code.vcvtdq2ps(product, product);
@@ -77,10 +112,10 @@ internal sealed unsafe class OneTokenAssembler : RowBytesAssembler
         }
     }
 
-    /// <summary>Four registers with four sums of each of four rows become one with a sum of each of sixteen.</summary>
-    private void Fold(int first)
+    /// <summary>Four registers with four sums of each of four rows become one with a sum of each of sixteen: the first temporary one.</summary>
+    private void Fold(int which, int half)
     {
-        var (a, b, c, d) = (Products[first], Products[first + 1], Products[first + 2], Products[first + 3]);
+        var (a, b, c, d) = (Product(which, half, 0), Product(which, half, 1), Product(which, half, 2), Product(which, half, 3));
         var (low, high) = (Temporary[0], Temporary[1]);
         Code.vpunpckldq(low, a, b);
         Code.vpunpckhdq(high, a, b);

@@ -27,8 +27,9 @@ internal readonly unsafe struct Q6_KWeights : IInt8Weights
     public static void Factors<T>(byte* unit, long stride, WeightPanel panel)
         where T : struct, IByteLanes<T>
     {
-        // Four bytes are read at once; those before the factor's two surely lie in the file.
-        T.StoreLowHalves(T.Load(unit + Factor - 2, stride) >> 16, panel.Scratch);
+        // Loads of sixteen bytes, of which the factor is the last two, take less time than a gather.
+        T.Load(unit + Factor - 14, stride, out _, out _, out _, out var last);
+        T.StoreLowHalves(last >> 16, panel.Scratch);
         SixteenScales.Unpack<T>(unit + Scales, stride, panel, Vectors);
     }
 

@@ -22,6 +22,10 @@ internal abstract unsafe class RowBytesAssembler
     private static readonly AssemblerRegister64 Pool = r15;
     private static readonly AssemblerRegister64[] Kept = [rbx, rsi, rdi, rbp, r12, r13, r14, r15];
 
+    // What callers want back of the registers that products are made in.
+    private static readonly AssemblerRegisterXMM[] KeptVectors =
+        OperatingSystem.IsWindows() ? [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15] : [];
+
     private static readonly AssemblerRegisterZMM Spare = zmm2;
     private static readonly AssemblerRegisterZMM[] Constants = [zmm30, zmm31];
 
@@ -72,9 +76,6 @@ internal abstract unsafe class RowBytesAssembler
     protected Shape Kind { get; }
 
     protected int Halves => Kind.Terms.HasHalves ? 2 : 1;
-
-    /// <summary>Registers that a caller wants back and that the products are made in.</summary>
-    protected virtual IReadOnlyList<AssemblerRegisterXMM> KeptVectors => [];
 
     /// <summary>Blocks of a unit that are multiplied at once.</summary>
     protected virtual int BlocksAtOnce => 1;
@@ -130,9 +131,9 @@ internal abstract unsafe class RowBytesAssembler
         Code.mov(Task, OperatingSystem.IsWindows() ? rcx : rdi);
         foreach (var register in Kept)
             Code.push(register);
-        if (KeptVectors.Count > 0)
-            Code.sub(rsp, KeptVectors.Count * 16);
-        for (var i = 0; i < KeptVectors.Count; i++)
+        if (KeptVectors.Length > 0)
+            Code.sub(rsp, KeptVectors.Length * 16);
+        for (var i = 0; i < KeptVectors.Length; i++)
             Code.vmovups(__xmmword_ptr[rsp + (i * 16)], KeptVectors[i]);
         LoadTask();
         FindConstants();
@@ -154,10 +155,10 @@ internal abstract unsafe class RowBytesAssembler
         Code.Label(ref end);
         Code.mov(Values, Field(nameof(FewTokensTask.Sums)));
         StoreSums(Values);
-        for (var i = 0; i < KeptVectors.Count; i++)
+        for (var i = 0; i < KeptVectors.Length; i++)
             Code.vmovups(KeptVectors[i], __xmmword_ptr[rsp + (i * 16)]);
-        if (KeptVectors.Count > 0)
-            Code.add(rsp, KeptVectors.Count * 16);
+        if (KeptVectors.Length > 0)
+            Code.add(rsp, KeptVectors.Length * 16);
         foreach (var register in Kept.Reverse())
             Code.pop(register);
         Code.vzeroupper();

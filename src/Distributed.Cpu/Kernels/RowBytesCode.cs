@@ -26,7 +26,11 @@ internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
         return new(new Node.Test(new Node.Shuffle(new Node.Load((int)(nint)rows), places, IsTable: false), bits << 64 | bits));
     }
 
-    public static RowBytesCode operator &(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.And, Splat(mask)));
+    // Of a shift down and one up, one is left where the mask takes away what the first one cuts off.
+    public static RowBytesCode operator &(RowBytesCode left, byte mask) => new(new Node.Constant(
+        left.Root is Node.Shift { Value: Node.Shift { Bits: <= 0 } down, Bits: >= 0 } up && BitOperations.TrailingZeroCount(mask) >= up.Bits
+            ? new Node.Shift(down.Value, up.Bits + down.Bits) : left.Root,
+        NodeKind.And, Splat(mask)));
 
     public static RowBytesCode operator ^(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.Xor, Splat(mask)));
 
