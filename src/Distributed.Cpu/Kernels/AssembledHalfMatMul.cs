@@ -149,8 +149,8 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
         var loop = code.CreateLabel();
         code.Label(ref loop);
         // Four times half a cache line are read, and as much is fetched ahead: the next four rows lie in one piece.
-        code.prefetcht1(__byte_ptr[rows[2]]);
-        code.prefetcht1(__byte_ptr[rows[2] + 64]);
+        code.prefetcht0(__byte_ptr[rows[2]]);
+        code.prefetcht0(__byte_ptr[rows[2] + 64]);
         step(code, [rows[0] + 0, rows[0] + stride, rows[1] + 0, rows[1] + stride], input);
         code.add(rows[0], Lanes.Count * sizeof(ushort));
         code.add(rows[1], Lanes.Count * sizeof(ushort));

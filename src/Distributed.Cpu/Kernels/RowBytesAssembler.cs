@@ -80,6 +80,9 @@ internal abstract unsafe class RowBytesAssembler
     /// <summary>Blocks of a unit that are multiplied at once.</summary>
     protected virtual int BlocksAtOnce => 1;
 
+    /// <summary>How far ahead in its row memory is asked for.</summary>
+    protected virtual int AheadBytes => Kind.Ahead;
+
     /// <summary>Code that loads the sums, which a register points at, into registers.</summary>
     protected abstract void LoadSums(AssemblerRegister64 sums);
 
@@ -237,7 +240,7 @@ internal abstract unsafe class RowBytesAssembler
         for (var index = 0; index < blocks; index += BlocksAtOnce)
         {
             for (; asked < lines * WeightPanel.Rows * (index + BlocksAtOnce) / blocks; asked++)
-                Code.prefetcht0(Row(asked % WeightPanel.Rows, Kind.Ahead + (asked / WeightPanel.Rows * LineBytes)));
+                Code.prefetcht0(Row(asked % WeightPanel.Rows, AheadBytes + (asked / WeightPanel.Rows * LineBytes)));
             WriteBlocks(index / Kind.UnitBlocks * Kind.UnitBytes, index % Kind.UnitBlocks);
         }
 
