@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Iced.Intel;
 
 namespace Distributed.Cpu;
 
@@ -21,8 +22,8 @@ internal static unsafe partial class ExecutableMemory
 
     /// <summary>Copies code into executable memory; null where the system refuses it.</summary>
     /// <param name="length">Bytes to allocate.</param>
-    /// <param name="encode">The code for an address, at most <paramref name="length"/> bytes.</param>
-    public static void* TryCreate(int length, Func<nint, byte[]> encode)
+    /// <param name="code">The code, at most <paramref name="length"/> bytes.</param>
+    public static void* TryCreate(int length, Assembler code)
     {
         // What is assembled is code of 64 bits.
         if (RuntimeInformation.ProcessArchitecture != Architecture.X64)
@@ -34,19 +35,26 @@ internal static unsafe partial class ExecutableMemory
                 var memory = VirtualAlloc(null, (nuint)length, MemCommitReserve, PageReadWrite);
                 if (memory is null)
                     return null;
-                encode((nint)memory).CopyTo(new Span<byte>(memory, length));
+                Encode(code, memory).CopyTo(new Span<byte>(memory, length));
                 return VirtualProtect(memory, (nuint)length, PageExecuteRead, out _) ? memory : null;
             }
             var mapped = Map(null, length, ProtRead | ProtWrite, MapPrivate | MapAnonymous, -1, 0);
             if ((nint)mapped == -1)
                 return null;
-            encode((nint)mapped).CopyTo(new Span<byte>(mapped, length));
+            Encode(code, mapped).CopyTo(new Span<byte>(mapped, length));
             return Protect(mapped, length, ProtRead | ProtExec) == 0 ? mapped : null;
         }
         catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException)
         {
             return null;
         }
+    }
+
+    private static byte[] Encode(Assembler code, void* address)
+    {
+        using var bytes = new MemoryStream();
+        code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
+        return bytes.ToArray();
     }
 
     [LibraryImport("libc", EntryPoint = "mmap")]

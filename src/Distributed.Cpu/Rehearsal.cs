@@ -16,8 +16,11 @@ internal static class Rehearsal
     /// <summary>The rows of a product's weights, and columns of every type's blocks.</summary>
     private const int Block = 256;
 
-    /// <summary>Tokens of a prompt: as many as take another way through the kernels than those of a decode step.</summary>
+    /// <summary>Tokens of a prompt: as many as take another way through attention than those of a decode step, within a block.</summary>
     private const int PromptTokens = 16;
+
+    /// <summary>As many as take another way through products than few do.</summary>
+    private const int ManyTokens = 40;
 
     private static readonly ConcurrentDictionary<QuantType, bool> StartedProducts = new();
     private static int _started;
@@ -74,10 +77,10 @@ internal static class Rehearsal
     {
         var norm = new Norm(backend.Load(Zeros(F32.Type, Block)), Eps: 1);
         var matrix = backend.Load(Zeros(type, Block, Block));
-        using var a = backend.Allocate(PromptTokens, Block);
-        using var b = backend.Allocate(PromptTokens, Block);
-        backend.Reserve(PromptTokens, Block);
-        foreach (var tokens in (int[])[1, PromptTokens])
+        using var a = backend.Allocate(ManyTokens, Block);
+        using var b = backend.Allocate(ManyTokens, Block);
+        backend.Reserve(ManyTokens, Block);
+        foreach (var tokens in (int[])[1, 8, ManyTokens])
         {
             backend.NormMatMul(a, tokens, norm, [matrix], [b]);
             backend.MatMulAdd(a, tokens, matrix, b);

@@ -27,8 +27,8 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
 
     // On Windows the caller keeps values in most of the registers that two for each row take.
     private static void* Code { get; } =
-        IsWide ? ExecutableMemory.TryCreate(CodeBytes, Assemble)
-        : AssembledHalves.HasConversions && !OperatingSystem.IsWindows() ? ExecutableMemory.TryCreate(CodeBytes, AssembleNarrow)
+        IsWide ? ExecutableMemory.TryCreate(CodeBytes, Assemble())
+        : AssembledHalves.HasConversions && !OperatingSystem.IsWindows() ? ExecutableMemory.TryCreate(CodeBytes, AssembleNarrow())
         : null;
 
     /// <summary>The kernel; null where there are not the instructions or the system refuses executable memory.</summary>
@@ -68,12 +68,11 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
     private static void Convert(in MatMulTask task, byte* row, int column, int count, float* target) =>
         AssembledHalves.ToSingles((ushort*)row + column, target, count);
 
-    private static byte[] Assemble(nint address)
+    private static Assembler Assemble()
     {
         AssemblerRegisterZMM[] sums = [zmm0, zmm1, zmm2, zmm3];
         AssemblerRegisterZMM[] weights = [zmm16, zmm17, zmm18, zmm19];
         return Loop(
-            address,
             code =>
             {
                 foreach (var sum in sums)
@@ -95,13 +94,12 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
     }
 
     // Each row's lanes in two registers.
-    private static byte[] AssembleNarrow(nint address)
+    private static Assembler AssembleNarrow()
     {
         const int halfLanes = Lanes.Count / 2;
         AssemblerRegisterYMM[] sums = [ymm0, ymm1, ymm2, ymm3, ymm4, ymm5, ymm6, ymm7];
         AssemblerRegisterYMM[] weights = [ymm8, ymm9, ymm10, ymm11];
         return Loop(
-            address,
             code =>
             {
                 foreach (var sum in sums)
@@ -126,12 +124,11 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
     }
 
     /// <summary>The loop over a row's columns, sixteen at a time.</summary>
-    /// <param name="address">Where the code will lie.</param>
     /// <param name="clear">Clears the sums.</param>
     /// <param name="step">Adds sixteen columns: the addresses of four rows, and of the input.</param>
     /// <param name="store">Writes the sums to where a register points: [4 rows][16].</param>
-    private static byte[] Loop(
-        nint address, Action<Assembler> clear, Action<Assembler, AssemblerMemoryOperand[], AssemblerRegister64> step,
+    private static Assembler Loop(
+        Action<Assembler> clear, Action<Assembler, AssemblerMemoryOperand[], AssemblerRegister64> step,
         Action<Assembler, AssemblerRegister64> store)
     {
         var code = new Assembler(64);
@@ -162,9 +159,7 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
         store(code, input);
         code.vzeroupper();
         code.ret();
-        using var bytes = new MemoryStream();
-        code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
-        return bytes.ToArray();
+        return code;
 
         AssemblerMemoryOperand Field(string name) => __qword_ptr[task + (int)Marshal.OffsetOf<RowsTask>(name)];
     }

@@ -79,11 +79,6 @@ internal static unsafe class AssembledHalves
         code.Label(ref end);
         code.vzeroupper();
         code.ret();
-        return ExecutableMemory.TryCreate(CodeBytes, address =>
-        {
-            using var bytes = new MemoryStream();
-            code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
-            return bytes.ToArray();
-        });
+        return ExecutableMemory.TryCreate(CodeBytes, code);
     }
 }

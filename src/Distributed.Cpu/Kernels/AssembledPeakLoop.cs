@@ -19,13 +19,13 @@ internal static unsafe class AssembledPeakLoop
     {
         if (!Processor.Instructions.HasFlag(InstructionSets.Avx512Vnni))
             return [];
-        var code = (delegate* unmanaged<int, void>)ExecutableMemory.TryCreate(CodeBytes, Assemble);
+        var code = (delegate* unmanaged<int, void>)ExecutableMemory.TryCreate(CodeBytes, Assemble());
         return code is null
             ? []
             : [new(InstructionSets.Avx512 | InstructionSets.Avx512Vnni, PeakLoops.Operations(64), turns => code(turns))];
     }
 
-    private static byte[] Assemble(nint address)
+    private static Assembler Assemble()
     {
         var code = new Assembler(64);
         var turns = OperatingSystem.IsWindows() ? ecx : edi;
@@ -38,8 +38,6 @@ internal static unsafe class AssembledPeakLoop
         code.dec(turns);
         code.jnz(next);
         code.ret();
-        using var bytes = new MemoryStream();
-        code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
-        return bytes.ToArray();
+        return code;
     }
 }

@@ -41,14 +41,7 @@ internal sealed unsafe class PanelAssembler
     {
         var assembler = new PanelAssembler(terms);
         assembler.Write();
-        return ExecutableMemory.TryCreate(CodeBytes, assembler.Encode);
-    }
-
-    private byte[] Encode(nint address)
-    {
-        using var bytes = new MemoryStream();
-        _code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
-        return bytes.ToArray();
+        return ExecutableMemory.TryCreate(CodeBytes, assembler._code);
     }
 
     private void Write()

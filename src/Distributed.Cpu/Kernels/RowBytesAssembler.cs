@@ -96,7 +96,7 @@ internal abstract unsafe class RowBytesAssembler
     protected void* TryAssemble()
     {
         Write();
-        return ExecutableMemory.TryCreate(CodeBytes, Encode);
+        return ExecutableMemory.TryCreate(CodeBytes, Code);
     }
 
     /// <summary>Code that unpacks sixteen columns of four rows; the register that has them, of which the caller changes none but the target.</summary>
@@ -120,13 +120,6 @@ internal abstract unsafe class RowBytesAssembler
         Code.add(Terms, ScalesStep);
         if (Kind.Terms.HasHalves)
             Code.add(SecondTerms, ScalesStep);
-    }
-
-    private byte[] Encode(nint address)
-    {
-        using var bytes = new MemoryStream();
-        Code.Assemble(new StreamCodeWriter(bytes), (ulong)address);
-        return bytes.ToArray();
     }
 
     private void Write()
