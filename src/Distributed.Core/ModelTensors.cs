@@ -41,7 +41,7 @@ internal static class ModelTensors
 
         void CheckOne(Tensor tensor, long[] shape)
         {
-            if (!Trim(tensor.Dimensions).SequenceEqual(Trim(shape)))
+            if (!AreSame(tensor.Dimensions, shape))
                 Fail(tensor.Name, Format(tensor.Dimensions), $"must have the shape {Format(shape)}");
             else if (IsFloat32(tensor.Name, shape) && tensor.Type != F32.Type)
                 Fail(tensor.Name, tensor.Type.Name, $"must be {F32.Type}");
@@ -61,8 +61,13 @@ internal static class ModelTensors
         || name.EndsWith("_norm.weight", StringComparison.Ordinal);
 
     // Files may write out dimensions of 1 at the end.
-    private static IEnumerable<long> Trim(IReadOnlyList<long> shape) =>
-        shape.Take(shape.Count - shape.Reverse().TakeWhile(dimension => dimension == 1).Count());
+    private static bool AreSame(IReadOnlyList<long> first, long[] second)
+    {
+        for (var i = 0; i < Math.Max(first.Count, second.Length); i++)
+            if ((i < first.Count ? first[i] : 1) != (i < second.Length ? second[i] : 1))
+                return false;
+        return true;
+    }
 
     private static string Format(IEnumerable<long> shape) => $"[{string.Join(", ", shape)}]";
 }

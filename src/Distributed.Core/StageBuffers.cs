@@ -3,7 +3,7 @@ namespace Distributed.Core;
 /// <summary>The size of one of a stage's activation buffers.</summary>
 /// <param name="Rows">Tokens.</param>
 /// <param name="Columns">Float32 values per token.</param>
-public readonly record struct BufferShape(int Rows, int Columns)
+public sealed record BufferShape(int Rows, int Columns)
 {
     /// <summary>Bytes it takes.</summary>
     public long Bytes => (long)Rows * Columns * sizeof(float);
@@ -74,8 +74,21 @@ public sealed record StageBuffers(
     /// <summary>What is multiplied with weights: the kernels' scratch must serve the largest.</summary>
     public IReadOnlyList<BufferShape> Inputs => [Hidden, Attention, Gate, Branch];
 
+    /// <summary>The one of <see cref="Inputs"/> that needs most scratch.</summary>
+    public BufferShape LargestInput
+    {
+        get
+        {
+            var largest = Hidden;
+            foreach (var input in Inputs)
+                if (ScratchBytes(input.Rows, input.Columns) > ScratchBytes(largest.Rows, largest.Columns))
+                    largest = input;
+            return largest;
+        }
+    }
+
     /// <summary>Bytes of the kernels' scratch for all inputs.</summary>
-    public long InputScratchBytes => Inputs.Max(input => ScratchBytes(input.Rows, input.Columns));
+    public long InputScratchBytes => ScratchBytes(LargestInput.Rows, LargestInput.Columns);
 
     /// <summary>
     /// Bytes of the kernels' scratch for inputs of up to <paramref name="rows"/> × <paramref name="columns"/> values: the normed

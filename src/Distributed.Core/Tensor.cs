@@ -36,7 +36,9 @@ public sealed unsafe class Tensor
         Type = type;
         Dimensions = dimensions;
         Columns = dimensions[0];
-        Rows = dimensions.Skip(1).Aggregate(1L, (product, dimension) => product * dimension);
+        Rows = 1;
+        for (var i = 1; i < dimensions.Count; i++)
+            Rows *= dimensions[i];
         _made = made;
         _madeOf = madeOf ?? [];
         Parts = parts ?? [this];

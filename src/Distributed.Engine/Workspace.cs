@@ -38,7 +38,8 @@ internal sealed class Workspace : IDisposable
             RouterOutput = [Router];
             HeadOutputs = [Logits];
             // The largest first: memory that is handed out piece by piece has no use for what a smaller one took.
-            foreach (var input in buffers.Inputs.OrderByDescending(input => StageBuffers.ScratchBytes(input.Rows, input.Columns)))
+            backend.Reserve(buffers.LargestInput.Rows, buffers.LargestInput.Columns);
+            foreach (var input in buffers.Inputs)
                 backend.Reserve(input.Rows, input.Columns);
             if (config.Experts is { } experts && spec.NumLayers > 0)
                 Choices = backend.AllocateChoices(spec.MaxBatchTokens, experts.Count, experts.PerToken);

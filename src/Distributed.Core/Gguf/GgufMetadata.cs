@@ -1,5 +1,4 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Numerics;
 using System.Text;
 
 namespace Distributed.Core.Gguf;
@@ -81,13 +80,23 @@ public sealed class GgufMetadata
     public int GetInt32(string key) => TryGetInt32(key, out var value) ? value : throw Missing(key, "an integer");
 
     /// <summary>An integer that fits 32 bits with a sign, where the key exists.</summary>
-    public bool TryGetInt32(string key, out int value) => TryGetInteger(key, int.MinValue, int.MaxValue, out value);
+    public bool TryGetInt32(string key, out int value)
+    {
+        var exists = TryGetInteger(key, int.MinValue, int.MaxValue, out var found);
+        value = (int)found;
+        return exists;
+    }
 
     /// <summary>An integer that fits 32 bits without a sign.</summary>
     public uint GetUInt32(string key) => TryGetUInt32(key, out var value) ? value : throw Missing(key, "an integer");
 
     /// <summary>An integer that fits 32 bits without a sign, where the key exists.</summary>
-    public bool TryGetUInt32(string key, out uint value) => TryGetInteger(key, uint.MinValue, uint.MaxValue, out value);
+    public bool TryGetUInt32(string key, out uint value)
+    {
+        var exists = TryGetInteger(key, uint.MinValue, uint.MaxValue, out var found);
+        value = (uint)found;
+        return exists;
+    }
 
     /// <summary>An integer that fits 64 bits with a sign.</summary>
     public long GetInt64(string key) => TryGetInt64(key, out var value) ? value : throw Missing(key, "an integer");
@@ -122,7 +131,7 @@ public sealed class GgufMetadata
     public int[] GetInt32s(string key)
     {
         var found = Require(key, "an array of integers");
-        return Elements(key, found, "an array of integers", i => Fit(key, found.Integer(i), int.MinValue, int.MaxValue));
+        return Elements(key, found, "an array of integers", i => (int?)Fit(key, found.Integer(i), int.MinValue, int.MaxValue));
     }
 
     /// <summary>An array of floats; doubles are rounded.</summary>
@@ -140,16 +149,16 @@ public sealed class GgufMetadata
         return values;
     }
 
-    private bool TryGetInteger<T>(string key, T min, T max, out T value) where T : struct, IBinaryInteger<T>
+    private bool TryGetInteger(string key, long min, long max, out long value)
     {
         var exists = Find(key, out var found);
-        value = exists ? Fit(key, Single(found!)?.Integer(), min, max) ?? throw WrongType(key, found!, "an integer") : T.Zero;
+        value = exists ? Fit(key, Single(found!)?.Integer(), min, max) ?? throw WrongType(key, found!, "an integer") : 0;
         return exists;
     }
 
-    private T? Fit<T>(string key, Int128? value, T min, T max) where T : struct, IBinaryInteger<T> =>
+    private long? Fit(string key, decimal? value, long min, long max) =>
         value is not { } found ? null
-        : found >= Int128.CreateChecked(min) && found <= Int128.CreateChecked(max) ? T.CreateChecked(found)
+        : found >= min && found <= max ? (long)found
         : throw new InvalidInputException(key, $"{found}", $"must lie between {min} and {max}", Source);
 
     private bool Find(string key, [NotNullWhen(true)] out GgufValue? value) => _values.TryGetValue(key, out value);

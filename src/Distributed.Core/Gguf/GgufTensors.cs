@@ -38,27 +38,30 @@ internal static unsafe class GgufTensors
 
     private static InputError? FindFault(MappedFile file, long start, uint alignment, GgufTensorInfo info, QuantType type)
     {
-        if (info.Dimensions.Contains(0UL))
-            return ShapeFault("must have no dimension that is 0");
+        foreach (var dimension in info.Dimensions)
+            if (dimension == 0)
+                return ShapeFault("must have no dimension that is 0");
         if (info.Dimensions[0] % (ulong)type.BlockLength != 0)
             return ShapeFault($"{type} needs rows of a multiple of {type.BlockLength} values");
-        var bytes = (UInt128)(info.Dimensions[0] / (ulong)type.BlockLength) * (ulong)type.BlockBytes;
-        if (bytes > int.MaxValue)
+        var blocks = info.Dimensions[0] / (ulong)type.BlockLength;
+        if (blocks > (ulong)(int.MaxValue / type.BlockBytes))
             return ShapeFault($"must have rows of at most {int.MaxValue} bytes");
-        foreach (var dimension in info.Dimensions.AsSpan(1))
+        var bytes = (long)blocks * type.BlockBytes;
+        for (var i = 1; i < info.Dimensions.Length; i++)
         {
-            bytes *= dimension;
-            if (bytes > long.MaxValue)
+            if (info.Dimensions[i] > (ulong)(long.MaxValue / bytes))
                 return ShapeFault("must have less than 2^63 bytes");
+            bytes *= (long)info.Dimensions[i];
         }
 
         if (info.Offset % alignment != 0)
             return Fault($"offset {info.Offset}", $"must be a multiple of the alignment, {alignment}");
-        var first = (UInt128)start + info.Offset;
-        return first + bytes <= (UInt128)file.Length
-            ? null
-            : Fault($"{bytes} bytes at offset {first}", $"must end inside the file, which has {file.Length} bytes");
+        var room = file.Length - start - bytes;
+        return room >= 0 && info.Offset <= (ulong)room ? null : EndFault();
 
+        // On its own: the runtime compiles methods with 128-bit numbers when they are called, which takes time, and few are.
+        InputError EndFault() =>
+            Fault($"{bytes} bytes at offset {(UInt128)start + info.Offset}", $"must end inside the file, which has {file.Length} bytes");
         InputError ShapeFault(string rule) => Fault($"[{string.Join(", ", info.Dimensions)}]", rule);
         InputError Fault(string value, string rule) => new(info.Name, value, rule, file.Path);
     }
@@ -70,16 +73,21 @@ internal static unsafe class GgufTensors
             .Select(tensor => new InputError(tensor.Name, "there twice", "must be there once", file.Path));
     }
 
-    private static IEnumerable<InputError> FindOverlaps(List<Tensor> tensors, MappedFile file)
+    private static List<InputError> FindOverlaps(List<Tensor> tensors, MappedFile file)
     {
-        var sorted = tensors.OrderBy(tensor => (nint)tensor.Data).ToArray();
-        return sorted.Zip(sorted.Skip(1))
-            .Where(pair => End(pair.First) > (nint)pair.Second.Data)
-            .Select(pair => new InputError(
-                pair.Second.Name,
-                $"offset {(nint)pair.Second.Data - (nint)file.Data}",
-                $"must lie behind the bytes of {pair.First.Name}",
-                file.Path));
+        var faults = new List<InputError>();
+        var sorted = new List<Tensor>(tensors);
+        sorted.Sort((first, second) => ((nint)first.Data).CompareTo((nint)second.Data));
+        for (var i = 1; i < sorted.Count; i++)
+            if (End(sorted[i - 1]) > (nint)sorted[i].Data)
+            {
+                faults.Add(new InputError(
+                    sorted[i].Name,
+                    $"offset {sorted[i].Data - file.Data}",
+                    $"must lie behind the bytes of {sorted[i - 1].Name}",
+                    file.Path));
+            }
+        return faults;
     }
 
     private static nint End(Tensor tensor) => (nint)tensor.Data + (nint)tensor.Bytes;

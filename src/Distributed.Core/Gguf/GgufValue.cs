@@ -15,8 +15,8 @@ internal sealed record GgufValue(MappedFile File, GgufValueType Type, int? Count
     /// <summary>Its bytes as they are.</summary>
     public ReadOnlySpan<byte> Bytes => File.Span(Offset, Length);
 
-    /// <summary>An integer of any type, or an element of an array of them; null when it is none.</summary>
-    public Int128? Integer(int index = 0) => Type switch
+    /// <summary>An integer of any type, or an element of an array of them; null when it is none. A decimal holds all of 64 bits.</summary>
+    public decimal? Integer(int index = 0) => Type switch
     {
         GgufValueType.UInt8 => Read<byte>(index),
         GgufValueType.Int8 => Read<sbyte>(index),

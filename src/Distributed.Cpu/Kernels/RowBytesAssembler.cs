@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -34,16 +35,22 @@ internal abstract unsafe class RowBytesAssembler
     private static readonly AssemblerRegisterYMM[] LowerColumns = [ymm3, ymm4, ymm5, ymm29];
     private static readonly AssemblerRegisterXMM[] LowestColumns = [xmm3, xmm4, xmm5, xmm29];
 
-    private readonly List<UInt128> _constants = [];
-    private readonly UInt128* _pool;
-    private readonly (int Offset, int Register)?[] _loaded = new (int, int)?[4];
+    private const int MaxConstants = 64;
+
+    // As few generic types and 128-bit numbers as there are: the runtime compiles code for them when a process starts.
+    private readonly Vector128<byte>* _pool;
+    private int _constants;
+
+    // What columns are in registers (Key), or NotLoaded.
+    private const int NotLoaded = -1;
+    private readonly int[] _loaded = [NotLoaded, NotLoaded, NotLoaded, NotLoaded];
     private int _older;
 
     protected RowBytesAssembler(Shape shape)
     {
         Kind = shape;
         // As long as the code: to the end of the process.
-        _pool = (UInt128*)NativeMemory.AlignedAlloc(64 * 16, 64);
+        _pool = (Vector128<byte>*)NativeMemory.AlignedAlloc(MaxConstants * 16, 64);
     }
 
     /// <summary>What the code depends on: how a block's numbers are unpacked, and what is done with their product.</summary>
@@ -155,8 +162,8 @@ internal abstract unsafe class RowBytesAssembler
             Code.vmovups(KeptVectors[i], __xmmword_ptr[rsp + (i * 16)]);
         if (KeptVectors.Length > 0)
             Code.add(rsp, KeptVectors.Length * 16);
-        foreach (var register in Kept.Reverse())
-            Code.pop(register);
+        for (var i = Kept.Length - 1; i >= 0; i--)
+            Code.pop(Kept[i]);
         Code.vzeroupper();
         Code.ret();
     }
@@ -187,7 +194,7 @@ internal abstract unsafe class RowBytesAssembler
             for (var half = 0; half < 2; half++)
                 Find(Kind.Numbers(0, block, half).Root);
         Code.mov(Pool, (ulong)_pool);
-        for (var i = 0; i < Math.Min(_constants.Count, Constants.Length); i++)
+        for (var i = 0; i < Math.Min(_constants, Constants.Length); i++)
             Code.vbroadcasti32x4(Constants[i], __xmmword_ptr[Pool + (i * 16)]);
 
         void Find(RowBytesCode.Node node)
@@ -216,12 +223,13 @@ internal abstract unsafe class RowBytesAssembler
             }
         }
 
-        void Add(UInt128 bytes)
+        void Add(Vector128<byte> bytes)
         {
-            if (_constants.Contains(bytes))
+            if (IndexOf(bytes) >= 0)
                 return;
-            _pool[_constants.Count] = bytes;
-            _constants.Add(bytes);
+            if (_constants == MaxConstants)
+                throw new NotSupportedException($"more than {MaxConstants} constants");
+            _pool[_constants++] = bytes;
         }
     }
 
@@ -239,7 +247,7 @@ internal abstract unsafe class RowBytesAssembler
 
         foreach (var row in Rows)
             Code.add(row, units * Kind.UnitBytes);
-        Array.Clear(_loaded);
+        Array.Fill(_loaded, NotLoaded);
     }
 
     /// <summary>Code for a tree; the register that has the result.</summary>
@@ -252,9 +260,9 @@ internal abstract unsafe class RowBytesAssembler
         switch (node)
         {
             case RowBytesCode.Node.Load load:
-                if (Array.IndexOf(_loaded, (load.Offset, register)) < 0)
+                if (Array.IndexOf(_loaded, Key(load.Offset, register)) < 0)
                     Load(load.Offset, register);
-                return Columns[Array.IndexOf(_loaded, (load.Offset, register))];
+                return Columns[Array.IndexOf(_loaded, Key(load.Offset, register))];
             case RowBytesCode.Node.Constant { Kind: RowBytesCode.NodeKind.And } and:
                 Code.vpandd(target, Emit(and.Value, target, free, register), Constant(and.Bytes));
                 return target;
@@ -301,13 +309,13 @@ internal abstract unsafe class RowBytesAssembler
         Code.vmovdqu(LowestColumns[place], __xmmword_ptr[Row(register, offset)]);
         for (var lane = 1; lane < 4; lane++)
             Code.vinserti32x4(Columns[place], Columns[place], __xmmword_ptr[Row((4 * lane) + register, offset)], (byte)lane);
-        _loaded[place] = (offset, register);
+        _loaded[place] = Key(offset, register);
     }
 
     /// <summary>The same, and the sixteen behind them.</summary>
     private void LoadPair(int offset, int register)
     {
-        if (Array.IndexOf(_loaded, (offset, register)) >= 0)
+        if (Array.IndexOf(_loaded, Key(offset, register)) >= 0)
             return;
         var place = TakeRoom();
         var (first, second) = (Columns[place], Columns[place + 1]);
@@ -318,7 +326,7 @@ internal abstract unsafe class RowBytesAssembler
         Code.vinserti64x4(Spare, Spare, __ymmword_ptr[Row(12 + register, offset)], 1);
         Code.vshufi32x4(second, first, Spare, 0b11_01_11_01);
         Code.vshufi32x4(first, first, Spare, 0b10_00_10_00);
-        (_loaded[place], _loaded[place + 1]) = ((offset, register), (offset + HalfBytes, register));
+        (_loaded[place], _loaded[place + 1]) = (Key(offset, register), Key(offset + HalfBytes, register));
     }
 
     // The pair that has been there for longer makes room.
@@ -326,9 +334,11 @@ internal abstract unsafe class RowBytesAssembler
     {
         var place = _older;
         _older = 2 - _older;
-        (_loaded[place], _loaded[place + 1]) = (null, null);
+        (_loaded[place], _loaded[place + 1]) = (NotLoaded, NotLoaded);
         return place;
     }
+
+    private static int Key(int offset, int register) => (4 * offset) + register;
 
     private static IEnumerable<int> Loads(RowBytesCode.Node node) => node switch
     {
@@ -341,9 +351,17 @@ internal abstract unsafe class RowBytesAssembler
         _ => throw new NotSupportedException($"{node}"),
     };
 
-    private AssemblerRegisterZMM Constant(UInt128 bytes)
+    private int IndexOf(Vector128<byte> constant)
     {
-        var index = _constants.IndexOf(bytes);
+        for (var i = 0; i < _constants; i++)
+            if (_pool[i] == constant)
+                return i;
+        return -1;
+    }
+
+    private AssemblerRegisterZMM Constant(Vector128<byte> bytes)
+    {
+        var index = IndexOf(bytes);
         if (index < Constants.Length)
             return Constants[index];
         Code.vbroadcasti32x4(Spare, __xmmword_ptr[Pool + (index * 16)]);

@@ -1,5 +1,5 @@
 using System.Numerics;
-using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Distributed.Cpu.Kernels;
 
@@ -21,18 +21,18 @@ internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
     public static RowBytesCode LoadBits(byte* rows, long stride, int half)
     {
         // Eight times the first byte of the half, eight times the second; then one bit of each.
-        var places = (UInt128)(0x0101010101010101UL * (ulong)((2 * half) + 1)) << 64 | 0x0101010101010101UL * (ulong)(2 * half);
-        var bits = (UInt128)0x8040201008040201UL;
-        return new(new Node.Test(new Node.Shuffle(new Node.Load((int)(nint)rows), places, IsTable: false), bits << 64 | bits));
+        var places = Vector128.Create(Vector64.Create((byte)(2 * half)), Vector64.Create((byte)((2 * half) + 1)));
+        var bits = Vector128.Create(0x8040201008040201UL).AsByte();
+        return new(new Node.Test(new Node.Shuffle(new Node.Load((int)(nint)rows), places, IsTable: false), bits));
     }
 
     // Of a shift down and one up, one is left where the mask takes away what the first one cuts off.
     public static RowBytesCode operator &(RowBytesCode left, byte mask) => new(new Node.Constant(
         left.Root is Node.Shift { Value: Node.Shift { Bits: <= 0 } down, Bits: >= 0 } up && BitOperations.TrailingZeroCount(mask) >= up.Bits
             ? new Node.Shift(down.Value, up.Bits + down.Bits) : left.Root,
-        NodeKind.And, Splat(mask)));
+        NodeKind.And, Vector128.Create(mask)));
 
-    public static RowBytesCode operator ^(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.Xor, Splat(mask)));
+    public static RowBytesCode operator ^(RowBytesCode left, byte mask) => new(new Node.Constant(left.Root, NodeKind.Xor, Vector128.Create(mask)));
 
     public static RowBytesCode operator |(RowBytesCode left, RowBytesCode right) => new(new Node.Or(left.Root, right.Root));
 
@@ -46,11 +46,9 @@ internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
         : throw new NotSupportedException($"{bit} and {value} are to be one bit each");
 
     public static RowBytesCode Lookup(RowBytesCode indices, byte* table) =>
-        new(new Node.Shuffle(indices.Root, MemoryMarshal.Read<UInt128>(new ReadOnlySpan<byte>(table, 16)), IsTable: true));
+        new(new Node.Shuffle(indices.Root, Vector128.Load(table), IsTable: true));
 
     public static void Store(RowBytesCode value, byte* numbers) => throw new NotSupportedException();
-
-    private static UInt128 Splat(byte value) => (UInt128)(value * 0x0101010101010101UL) << 64 | (value * 0x0101010101010101UL);
 
     internal enum NodeKind
     {
@@ -64,7 +62,7 @@ internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
         /// <summary>Sixteen bytes that far behind the unit's first one.</summary>
         internal sealed record Load(int Offset) : Node;
 
-        internal sealed record Constant(Node Value, NodeKind Kind, UInt128 Bytes) : Node;
+        internal sealed record Constant(Node Value, NodeKind Kind, Vector128<byte> Bytes) : Node;
 
         internal sealed record Or(Node Left, Node Right) : Node;
 
@@ -72,9 +70,9 @@ internal readonly unsafe struct RowBytesCode : IRowBytes<RowBytesCode>
         internal sealed record Shift(Node Value, int Bits) : Node;
 
         /// <summary>A byte of the table for each byte of the value, or with places a byte of the value for each of them.</summary>
-        internal sealed record Shuffle(Node Value, UInt128 Bytes, bool IsTable) : Node;
+        internal sealed record Shuffle(Node Value, Vector128<byte> Bytes, bool IsTable) : Node;
 
         /// <summary>All ones where a bit is set, 0 elsewhere.</summary>
-        internal sealed record Test(Node Value, UInt128 Bit) : Node;
+        internal sealed record Test(Node Value, Vector128<byte> Bit) : Node;
     }
 }

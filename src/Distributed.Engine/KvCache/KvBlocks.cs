@@ -23,7 +23,9 @@ public sealed class KvBlocks
         Blocks = blocks;
         BlockBytes = blockBytes;
         _holders = new int[blocks];
-        _free = new Stack<int>(Enumerable.Range(0, blocks).Reverse());
+        _free = new Stack<int>(blocks);
+        for (var block = blocks - 1; block >= 0; block--)
+            _free.Push(block);
     }
 
     /// <summary>All blocks.</summary>

@@ -26,9 +26,14 @@ internal sealed class Model
         var spec = weights.Spec;
         _embedding = spec.HasEmbedding ? embedding() : null;
         _angles = angles;
-        var layers = Enumerable.Range(spec.FirstLayer, spec.NumLayers).Select(layer).ToList();
-        _layers = [.. layers.SelectMany(parts => parts)];
-        _layerEnds = [.. layers.Select((_, last) => layers.Take(last + 1).Sum(parts => parts.Length))];
+        var layers = new List<Layer>();
+        _layerEnds = new int[spec.NumLayers];
+        for (var i = 0; i < spec.NumLayers; i++)
+        {
+            layers.AddRange(layer(spec.FirstLayer + i));
+            _layerEnds[i] = layers.Count;
+        }
+        _layers = [.. layers];
         _head = spec.HasHead ? head() : null;
     }
 
