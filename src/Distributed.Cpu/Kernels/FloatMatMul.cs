@@ -60,33 +60,35 @@ internal unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : MatMulKe
         }
         for (var token = 0; token < task.Tokens; token++)
         {
-            var row = firstRow;
-            for (; row <= endRow - 4; row += 4)
-                FourRows(task, row, token);
-            for (; row < endRow; row++)
+            // Four rows that are far apart: each is a stream of its own through memory, which the next four continue.
+            var step = (endRow - firstRow) / 4;
+            for (var row = firstRow; row < firstRow + step; row++)
+                FourRows(task, row, step, token);
+            for (var row = firstRow + (4 * step); row < endRow; row++)
                 One(task, row, token);
         }
     }
 
-    /// <summary>Multiplies four rows with one token.</summary>
-    protected virtual void FourRows(in MatMulTask task, int row, int token)
+    /// <summary>Multiplies four rows, that far apart, with one token.</summary>
+    protected virtual void FourRows(in MatMulTask task, int row, int step, int token)
     {
         var sums = stackalloc float[4];
         var weights = task.Weights + (row * task.RowBytes);
+        var stride = step * task.RowBytes;
         var x = task.Values + ((long)token * task.Columns);
         var whole = task.Columns / Lanes.Count * Lanes.Count;
-        Sum(weights, task.RowBytes, x, whole, sums);
+        Sum(weights, stride, x, whole, sums);
         for (var i = 0; i < 4; i++)
-            task.Write(token, row + i, FloatTiles<T>.AddRest(task, weights + (i * task.RowBytes), x, sums[i]));
+            task.Write(token, row + (i * step), FloatTiles<T>.AddRest(task, weights + (i * stride), x, sums[i]));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Sum(byte* w0, long rowBytes, float* x, int columns, float* sums)
+    private static void Sum(byte* w0, long stride, float* x, int columns, float* sums)
     {
         var (a, b, c, d) = (T.Zero, T.Zero, T.Zero, T.Zero);
-        var w1 = w0 + rowBytes;
-        var w2 = w1 + rowBytes;
-        var w3 = w2 + rowBytes;
+        var w1 = w0 + stride;
+        var w2 = w1 + stride;
+        var w3 = w2 + stride;
         for (var i = 0; i < columns; i += Lanes.Count)
         {
             var input = T.Load(x + i);
