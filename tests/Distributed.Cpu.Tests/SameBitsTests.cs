@@ -39,22 +39,38 @@ public class SameBitsTests
     public void Three_threads_give_the_bits_of_one(string name) =>
         Assert.Equal(Multiply(name, InstructionSets.All, 1, Tokens), Multiply(name, InstructionSets.All, 3, Tokens));
 
+    [Theory]
+    [InlineData("F32", 7)]
+    [InlineData("F16", 7)]
+    [InlineData("BF16", 7)]
+    [InlineData("F32", 16)]
+    [InlineData("F16", 16)]
+    [InlineData("F16", 50)]
+    [InlineData("F16", 74)]
+    public void Short_rows_that_fill_no_register_have_the_same_bits_too(string name, int columns)
+    {
+        var expected = Multiply(name, InstructionSets.None, 1, Tokens, columns);
+        foreach (var path in InstructionSetPaths.Supported)
+            foreach (var step in new[] { 1, 2, 3, 5, 8, Tokens })
+                Assert.Equal(expected, Multiply(name, path, 1, step, columns));
+    }
+
     /// <summary>The bits of all products, with some tokens at a time.</summary>
-    private static int[] Multiply(string name, InstructionSets path, int threads, int step)
+    private static int[] Multiply(string name, InstructionSets path, int threads, int step, int columns = Columns)
     {
         using var backend = new CpuBackend(threads, path);
-        backend.Reserve(Tokens, Columns);
-        var weight = backend.Load(TestTensors.Random(QuantTypes.ByName(name), Rows, Columns, 1));
-        var norm = backend.Load(TestTensors.Of([.. Enumerable.Range(0, Columns).Select(i => 1 + (i % 7 * 0.1f))], Columns));
+        backend.Reserve(Tokens, columns);
+        var weight = backend.Load(TestTensors.Random(QuantTypes.ByName(name), Rows, columns, 1));
+        var norm = backend.Load(TestTensors.Of([.. Enumerable.Range(0, columns).Select(i => 1 + (i % 7 * 0.1f))], columns));
         var random = new Random(5);
-        var input = Enumerable.Range(0, Tokens * Columns).Select(_ => (float)random.NextDouble() - 0.4f).ToArray();
-        using var x = backend.Allocate(Tokens, Columns);
+        var input = Enumerable.Range(0, Tokens * columns).Select(_ => (float)random.NextDouble() - 0.4f).ToArray();
+        using var x = backend.Allocate(Tokens, columns);
         using var y = backend.Allocate(Tokens, Rows);
         var output = new List<float>();
         for (var token = 0; token < Tokens; token += step)
         {
             var count = Math.Min(step, Tokens - token);
-            backend.Upload(input.AsSpan(token * Columns, count * Columns), x, count);
+            backend.Upload(input.AsSpan(token * columns, count * columns), x, count);
             backend.NormMatMul(x, count, new Norm(norm, 1e-5f), [weight], [y]);
             var values = new float[count * Rows];
             backend.Download(y, count, values);

@@ -38,15 +38,18 @@ internal readonly unsafe struct BF16Weights : IFloatWeights
 }
 
 /// <summary>
-/// Products with float32 activations in sixteen lanes over the columns. One token: four rows at a time, weights converted on their
-/// way into registers. More tokens: four rows are converted, some columns at a time, and multiplied with up to 64 tokens.
+/// Products with float32 activations in sixteen lanes over the columns. Few tokens: four rows at a time, weights converted on their
+/// way into registers. Many tokens: four rows are converted, some columns at a time, and multiplied with up to 64 tokens.
 /// </summary>
 internal unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : MatMulKernel(TWeights.Type, needs)
     where TWeights : struct, IFloatWeights
     where T : struct, ILanes<T>
 {
     /// <summary>With fewer tokens, converting weights into a buffer costs more than it saves.</summary>
-    private const int ManyTokens = 3;
+    protected virtual int ManyTokens => 3;
+
+    /// <summary>Tokens that <see cref="FourRows"/> takes at once.</summary>
+    protected virtual int TokensAtOnce => 1;
 
     /// <summary>Makes some columns of a row float32; see <see cref="FloatTiles{T}.Run"/>.</summary>
     protected virtual delegate*<in MatMulTask, byte*, int, int, float*, void> Converter => &Convert;
@@ -58,28 +61,32 @@ internal unsafe class FloatMatMul<TWeights, T>(InstructionSets needs) : MatMulKe
             FloatTiles<T>.Run(task, firstRow, endRow, Converter);
             return;
         }
-        for (var token = 0; token < task.Tokens; token++)
-        {
-            // Four rows that are far apart: each is a stream of its own through memory, which the next four continue.
-            var step = (endRow - firstRow) / 4;
-            for (var row = firstRow; row < firstRow + step; row++)
-                FourRows(task, row, step, token);
-            for (var row = firstRow + (4 * step); row < endRow; row++)
+        // Four rows that are far apart: each is a stream of its own through memory, which the next four continue.
+        var step = (endRow - firstRow) / 4;
+        // The fewest parts, of nearly the same size.
+        var parts = (task.Tokens + TokensAtOnce - 1) / TokensAtOnce;
+        for (var row = firstRow; row < firstRow + step; row++)
+            for (var part = 0; part < parts; part++)
+                FourRows(task, row, step, part * task.Tokens / parts, (part + 1) * task.Tokens / parts);
+        for (var row = firstRow + (4 * step); row < endRow; row++)
+            for (var token = 0; token < task.Tokens; token++)
                 One(task, row, token);
-        }
     }
 
-    /// <summary>Multiplies four rows, that far apart, with one token.</summary>
-    protected virtual void FourRows(in MatMulTask task, int row, int step, int token)
+    /// <summary>Multiplies four rows, that far apart, with some tokens.</summary>
+    protected virtual void FourRows(in MatMulTask task, int row, int step, int token, int endToken)
     {
         var sums = stackalloc float[4];
         var weights = task.Weights + (row * task.RowBytes);
         var stride = step * task.RowBytes;
-        var x = task.Values + ((long)token * task.Columns);
         var whole = task.Columns / Lanes.Count * Lanes.Count;
-        Sum(weights, stride, x, whole, sums);
-        for (var i = 0; i < 4; i++)
-            task.Write(token, row + (i * step), FloatTiles<T>.AddRest(task, weights + (i * stride), x, sums[i]));
+        for (; token < endToken; token++)
+        {
+            var x = task.Values + ((long)token * task.Columns);
+            Sum(weights, stride, x, whole, sums);
+            for (var i = 0; i < 4; i++)
+                task.Write(token, row + (i * step), FloatTiles<T>.AddRest(task, weights + (i * stride), x, sums[i]));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
