@@ -1,7 +1,9 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Distributed.Core;
 using Distributed.Gpu.Kernels;
 using ILGPU;
+using ILGPU.Backends.EntryPoints;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
@@ -28,24 +30,40 @@ public static class GpuDevices
     private static readonly Lock Gate = new();
     private static readonly Dictionary<string, GpuAccelerator> Opened = [];
 
-    // How each kind is switched on, by what stands before the colon of its devices' names.
-    private static readonly (string Kind, Action<Context.Builder> Enable)[] Kinds =
+    // How each kind is switched on, by what stands before the colon of its devices' names, and the library that ILGPU asks for.
+    private static readonly (string Kind, string Library, Action<Context.Builder> Enable)[] Kinds =
     [
-        ("cuda", builder => builder.WithPackedDot().WithFused().WithTensorCore().Cuda()),
-        ("opencl", builder => builder.OpenCL()),
+        ("cuda", OperatingSystem.IsWindows() ? "nvcuda" : "cuda", builder => builder.WithPackedDot().WithFused().WithTensorCore().Cuda()),
+        ("opencl", "OpenCL", builder => builder.WithPackedDot().WithFused().OpenCL()),
     ];
+
+    // ILGPU asks for libcuda.so and libOpenCL.so, which come with what is for building programs; those that only run them have these.
+    static GpuDevices() => NativeLibrary.SetDllImportResolver(typeof(Context).Assembly, (name, _, _) => Load(name));
 
     /// <summary>All cards, those with CUDA first; none of a kind whose driver or library is not there.</summary>
     public static IReadOnlyList<GpuDevice> Find()
     {
         var found = new List<GpuDevice>();
-        foreach (var (kind, enable) in Kinds)
+        foreach (var (kind, library, enable) in Kinds)
         {
-            using var context = TryCreate(kind, enable, out _);
+            using var context = TryCreate(kind, library, enable, out _);
             if (context is not null)
                 found.AddRange(CardsOf(context).Select((device, index) => Describe($"{kind}:{index}", device)));
         }
         return found;
+    }
+
+    /// <summary>Why there is no card of each kind that has none.</summary>
+    public static IReadOnlyList<string> WhyNone()
+    {
+        var reasons = new List<string>();
+        foreach (var (kind, library, enable) in Kinds)
+        {
+            using var context = TryCreate(kind, library, enable, out var reason);
+            if (reason is not null)
+                reasons.Add(reason);
+        }
+        return reasons;
     }
 
     /// <summary>
@@ -80,6 +98,23 @@ public static class GpuDevices
             ? null
             : $"{warpSize} of its threads run in step, which must be a power of two from 2 to {GpuAccelerator.MaxGroupThreads}";
 
+    /// <summary>Why ILGPU cannot write code for a device in which threads exchange values; null where it can.</summary>
+    internal static string? WhyNoShuffle(ILGPU.Backends.Backend backend)
+    {
+        try
+        {
+            backend.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(typeof(NormKernels).GetMethod(nameof(NormKernels.RmsNorm))!), KernelSpecialization.Empty);
+            return null;
+        }
+        catch (InternalCompilerException error)
+        {
+            Exception cause = error;
+            while (cause.InnerException is { } inner)
+                cause = inner;
+            return $"ILGPU writes no code for it in which threads exchange values ({cause.Message.Split('\n')[0]})";
+        }
+    }
+
     private static GpuAccelerator? TryOpen(string name, out string? reason)
     {
         lock (Gate)
@@ -102,11 +137,11 @@ public static class GpuDevices
         }
 
         var parts = name.Split(':');
-        foreach (var (kind, enable) in Kinds)
+        foreach (var (kind, library, enable) in Kinds)
         {
             if (parts.Length != 2 || parts[0] != kind || !int.TryParse(parts[1], out var index))
                 continue;
-            if (TryCreate(kind, enable, out reason) is not { } context)
+            if (TryCreate(kind, library, enable, out reason) is not { } context)
                 return null;
             if (CardsOf(context).ElementAtOrDefault(index) is { } card && TryCreate(name, card, context, out reason) is { } created)
                 return created;
@@ -121,7 +156,8 @@ public static class GpuDevices
         try
         {
             accelerator = card.CreateAccelerator(context);
-            reason = WhyUnfit(accelerator.WarpSize, accelerator is not CLAccelerator { Capabilities.SubGroups: false });
+            reason = WhyUnfit(accelerator.WarpSize, accelerator is not CLAccelerator { Capabilities.SubGroups: false })
+                ?? (accelerator is CLAccelerator openCl ? WhyNoShuffle(openCl.Backend) : null);
             if (reason is null)
                 return new GpuAccelerator(name, accelerator);
         }
@@ -137,12 +173,14 @@ public static class GpuDevices
     }
 
     // What is to be seen is why there are no devices: a context that has none is disposed of.
-    private static Context? TryCreate(string kind, Action<Context.Builder> enable, out string? reason)
+    private static Context? TryCreate(string kind, string library, Action<Context.Builder> enable, out string? reason)
     {
         try
         {
             var context = Context.Create(enable);
-            reason = CardsOf(context).Any() ? null : $"there is no {kind} device on this machine";
+            reason = CardsOf(context).Any() ? null
+                : Load(library) == 0 ? $"no {kind} device can be used: the driver's library, {FileName(library)}, is not there"
+                : $"there is no {kind} device on this machine";
             if (reason is null)
                 return context;
             context.Dispose();
@@ -154,6 +192,13 @@ public static class GpuDevices
         }
         return null;
     }
+
+    // 0 where there is none.
+    private static nint Load(string library) =>
+        NativeLibrary.TryLoad(library, typeof(Context).Assembly, null, out var handle) || NativeLibrary.TryLoad($"lib{library}.so.1", out handle)
+            ? handle : 0;
+
+    private static string FileName(string library) => OperatingSystem.IsWindows() ? $"{library}.dll" : $"lib{library}.so.1";
 
     private static string FirstLine(Exception error) => (error.InnerException ?? error).Message.Split('\n')[0];
 

@@ -145,6 +145,7 @@ public sealed partial class GpuDeviceTests : IDisposable
     [InlineData("--device is cuda: must be one of cpu, cuda:N, opencl:N, ilgpu-cpu", "bench", "--device", "cuda")]
     [InlineData("--threads is 2: cannot stand beside --device ilgpu-cpu, which has none", "bench", "--device", "ilgpu-cpu", "-t", "2")]
     [InlineData("--startup: cannot stand beside --device", "bench", "--device", "ilgpu-cpu", "--startup")]
+    [InlineData("--threads: cannot stand beside --list", "worker", "--list", "--threads", "2")]
     [InlineData("--memory is cpu=7MiB: must name ilgpu-cpu alone", "run", "--device", "ilgpu-cpu", "--memory", "cpu=7MiB", "Hi")]
     public async Task Wrong_devices_are_refused(string error, params string[] args)
     {
@@ -168,6 +169,23 @@ public sealed partial class GpuDeviceTests : IDisposable
         Assert.DoesNotContain("left out", error);
         // A machine that has cards lists them.
         Assert.Matches("there is no cuda device on this machine$|no cuda device can be used: .|cuda:0 ", error);
+    }
+
+    [Fact]
+    public async Task Devices_of_the_machine_are_listed_with_their_memory()
+    {
+        var table = await Cli.RunAsync("worker", "--list");
+        var json = await Cli.RunAsync("worker", "--list", "--json");
+
+        Assert.Equal((0, 0), (table.ExitCode, json.ExitCode));
+        Assert.Matches(@"device +hardware +compute capability +memory +free", table.Out);
+        Assert.Matches(@"\ncpu +\S.*GiB", table.Out);
+        using var devices = JsonDocument.Parse(json.Out);
+        foreach (var device in devices.RootElement.EnumerateArray())
+            Assert.True(device.GetProperty("memory").GetInt64() > 0);
+        // What is not there is said why.
+        foreach (var kind in (string[])["cuda", "opencl"])
+            Assert.Contains(kind, $"{table.Out}{table.Error}");
     }
 
     [Fact]

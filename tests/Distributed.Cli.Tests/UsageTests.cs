@@ -22,7 +22,7 @@ public class UsageTests
     [InlineData("--system: cannot stand beside --raw, which uses no chat template", "run", "--raw", "--system", "x")]
     [InlineData("--listen is here: " + NodeAddress.Rule, "worker", "--listen", "here")]
     [InlineData("--name is a\uFFFDb: " + ClusterValidator.WorkerNameRule, "worker", "--name", "a\tb")]
-    [InlineData("--json: needs --profile", "worker", "--json")]
+    [InlineData("--json: needs --profile or --list", "worker", "--json")]
     [InlineData("--memory is =1GiB: must be sizes per device with their units, like cpu=8GiB or cpu=512MiB", "worker", "--memory", "=1GiB")]
     [InlineData("--coordinator is 0.0.0.0:0: must be HOST:PORT with a port from 1 to 65535", "status", "--coordinator", "0.0.0.0:0")]
     [InlineData("--http is unix:/x: must be HOST:PORT", "serve", "--http", "unix:/x")]

@@ -2,7 +2,6 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using Distributed.Gpu.Kernels;
 using ILGPU;
-using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -20,7 +19,7 @@ public sealed class PtxTests : IDisposable
     public void Every_kernel_compiles_and_keeps_nothing_in_local_memory(int architecture)
     {
         using var backend = Backend(architecture);
-        var kernels = Kernels().Where(kernel => kernel.GetCustomAttribute<KernelAttribute>()!.Since <= architecture).ToList();
+        var kernels = KernelMethods.All().Where(kernel => kernel.GetCustomAttribute<KernelAttribute>()!.Since <= architecture).ToList();
         Assert.True(kernels.Count > 100);
         foreach (var kernel in kernels)
         {
@@ -35,7 +34,7 @@ public sealed class PtxTests : IDisposable
     public void Products_of_bytes_take_four_at_once_and_load_sixteen_bytes_at_once(int architecture)
     {
         using var backend = Backend(architecture);
-        var kernels = Kernels().Where(kernel => kernel.DeclaringType == typeof(Int8MatVecKernels) && kernel.Name is ("One" or "Four")).ToList();
+        var kernels = KernelMethods.All().Where(kernel => kernel.DeclaringType == typeof(Int8MatVecKernels) && kernel.Name is ("One" or "Four")).ToList();
         Assert.Equal(6, kernels.Count);
         foreach (var kernel in kernels)
         {
@@ -94,39 +93,15 @@ public sealed class PtxTests : IDisposable
 
     public void Dispose() => _context.Dispose();
 
-    /// <summary>All methods marked as kernels, generic ones once for each of the formats that their constraints allow.</summary>
-    private static IEnumerable<MethodInfo> Kernels()
-    {
-        var types = typeof(KernelAttribute).Assembly.GetTypes();
-        foreach (var method in types.SelectMany(type => type.GetMethods()).Where(method => method.IsDefined(typeof(KernelAttribute))))
-        {
-            if (!method.IsGenericMethod)
-            {
-                yield return method;
-                continue;
-            }
-
-            var constraint = method.GetGenericArguments()[0].GetGenericParameterConstraints().Single(type => type.IsInterface);
-            foreach (var format in types.Where(type => type.IsValueType && type.IsAssignableTo(constraint)))
-                yield return method.MakeGenericMethod(format);
-        }
-    }
-
     private static List<MethodInfo> KernelsOf(Type type)
     {
-        var kernels = Kernels().Where(kernel => kernel.DeclaringType == type).ToList();
+        var kernels = KernelMethods.All().Where(kernel => kernel.DeclaringType == type).ToList();
         Assert.Equal(3, kernels.Count);
         return kernels;
     }
 
-    private static string Compile(PTXBackend backend, MethodInfo kernel)
-    {
-        var isIndexed = kernel.GetParameters()[0].ParameterType == typeof(Index1D);
-        var entry = isIndexed
-            ? EntryPointDescription.FromImplicitlyGroupedKernel(kernel)
-            : EntryPointDescription.FromExplicitlyGroupedKernel(kernel);
-        return ((PTXCompiledKernel)backend.Compile(entry, KernelSpecialization.Empty)).PTXAssembly;
-    }
+    private static string Compile(PTXBackend backend, MethodInfo kernel) =>
+        ((PTXCompiledKernel)backend.Compile(KernelMethods.EntryOf(kernel), KernelSpecialization.Empty)).PTXAssembly;
 
     private PTXBackend Backend(int architecture) => new(
         _context, new CudaArchitecture(architecture / 10, architecture % 10), CudaInstructionSet.ISA_78, null!);

@@ -142,11 +142,11 @@ internal static class Flag
 
     /// <summary>Refuses a flag without another one.</summary>
     /// <param name="option">The flag.</param>
-    /// <param name="other">The flag it needs.</param>
-    public static void Needs(this Option option, Option other) => option.Validators.Add(flags =>
+    /// <param name="others">The flags of which it needs one.</param>
+    public static void Needs(this Option option, params Option[] others) => option.Validators.Add(flags =>
     {
-        if (!flags.Implicit && flags.GetResult(other) is null or { Implicit: true })
-            flags.AddError($"{option.Name}: needs {other.Name}");
+        if (!flags.Implicit && others.All(other => flags.GetResult(other) is null or { Implicit: true }))
+            flags.AddError($"{option.Name}: needs {string.Join(" or ", others.Select(other => other.Name))}");
     });
 
     /// <summary>Sizes of memory by device: <c>cpu=8GiB,cuda:0=10GiB</c>, in bytes.</summary>

@@ -3,6 +3,7 @@ using Distributed.Cli.Output;
 using Distributed.Cluster;
 using Distributed.Cluster.Config;
 using Distributed.Core;
+using Distributed.Gpu;
 using Distributed.Worker;
 using Distributed.Worker.Profiling;
 
@@ -36,8 +37,10 @@ internal sealed class WorkerCommand : Command
 
     private readonly Option<bool> _profile = Flag.Switch("--profile", "Measure the devices anew, print what they can do, and end");
 
+    private readonly Option<bool> _list = Flag.Switch("--list", "List the devices of this machine, and end");
+
     // Not the one of other verbs, which print a table every time.
-    private readonly Option<bool> _json = Flag.Switch("--json", "With --profile: print one JSON document instead of tables");
+    private readonly Option<bool> _json = Flag.Switch("--json", "With --profile or --list: print one JSON document instead of tables");
 
     // How the processes that a command starts for itself know when it is gone.
     private readonly Option<bool> _exitWithInput = Flag.Switch("--exit-with-input", "End when stdin ends");
@@ -56,17 +59,23 @@ internal sealed class WorkerCommand : Command
         Add(_data);
         Add(_storeSize);
         Add(_profile);
+        Add(_list);
         Add(_json);
         Add(_exitWithInput);
         Add(CommonOptions.TlsFolder);
         Add(CommonOptions.Insecure);
         Add(CommonOptions.LogLevel);
         SetAction(RunAsync);
-        _json.Needs(_profile);
+        _json.Needs(_profile, _list);
+        Option[] ofWorkers = [_listen, _name, _devices, _memory, _threads, _data, _storeSize, _profile];
+        foreach (var option in ofWorkers)
+            option.NotBeside(_list);
     }
 
     private async Task<int> RunAsync(ParseResult flags, CancellationToken cancellation)
     {
+        if (flags.GetValue(_list))
+            return List(flags.GetValue(_json));
         var name = flags.GetValue(_name) ?? Defaults.Name;
         var options = new WorkerOptions
         {
@@ -89,6 +98,26 @@ internal sealed class WorkerCommand : Command
         _terminal.Interrupt.IgnoresCtrlC = options.ExitWithInput;
         await WorkerHost.RunAsync(options, address => _terminal.Out.WriteLine($"{options.Name} listens on {address}"), cancellation);
         return _terminal.Interrupt.ExitCodeOfServer;
+    }
+
+    private int List(bool json)
+    {
+        var devices = ListedDevice.All();
+        if (json)
+        {
+            Json.Write(_terminal.Out, devices);
+            return ExitCode.Done;
+        }
+
+        var table = Tables.Create("device", "hardware", ">compute capability", ">memory", ">free");
+        foreach (var device in devices)
+            table.Line(
+                device.Name, device.Hardware, device.Capability ?? "-", Units.Bytes(device.Memory),
+                device.Free is { } free ? Units.Bytes(free) : "not known");
+        _terminal.OutConsole.Write(table);
+        foreach (var reason in devices.Select(device => device.Problem).OfType<string>().Concat(GpuDevices.WhyNone()))
+            _terminal.Error.WriteLine(Printable.Line(reason));
+        return ExitCode.Done;
     }
 
     private async Task<int> ProfileAsync(WorkerOptions options, bool json, CancellationToken cancellation)

@@ -3,7 +3,8 @@ using ILGPU;
 namespace Distributed.Gpu.Kernels;
 
 /// <summary>
-/// Functions that devices have only as approximations of differing quality, to about a unit in the last place everywhere.
+/// Functions that devices have only as approximations of differing quality, to about a unit in the last place everywhere, and the same
+/// bits in every kernel.
 /// </summary>
 public static class DeviceMath
 {
@@ -19,13 +20,13 @@ public static class DeviceMath
         var scaled = x * 1.44269504f;
         var n = (int)(scaled + (scaled < 0 ? -0.5f : 0.5f));
         // ln 2 in two parts, the first short enough for an exact product.
-        var r = x - (n * 0.693359375f) - (n * -2.12194440e-4f);
-        var p = 1.3981999507e-3f + (r * 1.9875691500e-4f);
-        p = 8.3334519073e-3f + (r * p);
-        p = 4.1665795894e-2f + (r * p);
-        p = 1.6666665459e-1f + (r * p);
-        p = 0.5f + (r * p);
-        p = 1 + r + (r * r * p);
+        var r = Fused.MultiplyAdd(n, 2.12194440e-4f, Fused.MultiplyAdd(n, -0.693359375f, x));
+        var p = Fused.MultiplyAdd(r, 1.9875691500e-4f, 1.3981999507e-3f);
+        p = Fused.MultiplyAdd(r, p, 8.3334519073e-3f);
+        p = Fused.MultiplyAdd(r, p, 4.1665795894e-2f);
+        p = Fused.MultiplyAdd(r, p, 1.6666665459e-1f);
+        p = Fused.MultiplyAdd(r, p, 0.5f);
+        p = Fused.MultiplyAdd(r * r, p, 1 + r);
         // In two steps, since neither 2^-150 nor 2^128 is a normal number.
         var half = n >> 1;
         return p * PowerOfTwo(half) * PowerOfTwo(n - half);
@@ -38,11 +39,11 @@ public static class DeviceMath
         if (magnitude < 0.625f)
         {
             var square = x * x;
-            var p = 2.06390887954531e-2f - (square * 5.70498872745e-3f);
-            p = -5.37397155531e-2f + (square * p);
-            p = 1.33314422036e-1f + (square * p);
-            p = -3.33332819422e-1f + (square * p);
-            return x + (x * square * p);
+            var p = Fused.MultiplyAdd(square, -5.70498872745e-3f, 2.06390887954531e-2f);
+            p = Fused.MultiplyAdd(square, p, -5.37397155531e-2f);
+            p = Fused.MultiplyAdd(square, p, 1.33314422036e-1f);
+            p = Fused.MultiplyAdd(square, p, -3.33332819422e-1f);
+            return Fused.MultiplyAdd(x * square, p, x);
         }
         var tanh = 1 - (2 / (Exp(2 * magnitude) + 1));
         return x < 0 ? -tanh : tanh;

@@ -17,12 +17,15 @@ public static class PackedDot
     /// <param name="b">Four bytes.</param>
     /// <param name="sum">The other number.</param>
     [IntrinsicImplementation]
-    public static int Add(int a, int b, int sum) =>
+    public static int Add(int a, int b, int sum) => WrittenOut(a, b, sum);
+
+    /// <summary>The same on devices without the instruction.</summary>
+    public static int WrittenOut(int a, int b, int sum) =>
         sum + ((sbyte)a * (sbyte)b) + ((sbyte)(a >> 8) * (sbyte)(b >> 8)) + ((sbyte)(a >> 16) * (sbyte)(b >> 16)) + ((a >> 24) * (b >> 24));
 
     /// <summary>Tells a context that is being built of the instruction.</summary>
     public static Context.Builder WithPackedDot(this Context.Builder builder) =>
-        builder.WithInstruction(typeof(PackedDot), nameof(Add), nameof(EmitDp4a), CudaArchitecture.SM_61);
+        builder.WithInstruction(typeof(PackedDot), nameof(Add), nameof(EmitDp4a), CudaArchitecture.SM_61, nameof(WrittenOut));
 
     /// <summary>Writes the instruction: ILGPU calls it where a kernel calls <see cref="Add"/>.</summary>
     public static void EmitDp4a(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value) =>

@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.Backends.OpenCL;
 using ILGPU.Backends.PTX;
 using ILGPU.IR;
 using ILGPU.IR.Intrinsics;
@@ -15,11 +16,16 @@ internal static class PtxInstruction
     /// <param name="method">The method that kernels call.</param>
     /// <param name="emit">The method that writes the instruction.</param>
     /// <param name="since">The first cards that have it.</param>
+    /// <param name="writtenOut">The method that takes its place with OpenCL; null where kernels do not call it there.</param>
     public static Context.Builder WithInstruction(
-        this Context.Builder builder, Type type, string method, string emit, CudaArchitecture since)
+        this Context.Builder builder, Type type, string method, string emit, CudaArchitecture since, string? writtenOut = null)
     {
-        builder.GetIntrinsicManager().RegisterMethod(
+        var manager = builder.GetIntrinsicManager();
+        manager.RegisterMethod(
             type.GetMethod(method)!, new PTXIntrinsic(type.GetMethod(emit)!, IntrinsicImplementationMode.GenerateCode, since));
+        // ILGPU drops the body of such a method for every backend but its CPU device's.
+        if (writtenOut is not null)
+            manager.RegisterMethod(type.GetMethod(method)!, new CLIntrinsic(type.GetMethod(writtenOut)!, IntrinsicImplementationMode.Redirect));
         return builder;
     }
 
