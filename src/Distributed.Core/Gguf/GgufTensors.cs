@@ -56,8 +56,8 @@ internal static unsafe class GgufTensors
 
         if (info.Offset % alignment != 0)
             return Fault($"offset {info.Offset}", $"must be a multiple of the alignment, {alignment}");
-        var room = file.Length - start - bytes;
-        return room >= 0 && info.Offset <= (ulong)room ? null : EndFault();
+        var room = file.Length - start;
+        return room >= bytes && info.Offset <= (ulong)(room - bytes) ? null : EndFault();
 
         // On its own: the runtime compiles methods with 128-bit numbers when they are called, which takes time, and few are.
         InputError EndFault() =>
