@@ -41,7 +41,7 @@ internal sealed unsafe class AssembledHalfMatMul<T> : FloatMatMul<F16Weights, T>
 
     /// <summary>The kernel; null where there are not the instructions or the system refuses executable memory.</summary>
     public static AssembledHalfMatMul<T>? TryCreate(InstructionSets instructions) =>
-        (Needed & ~instructions) != 0 || Codes[1] == 0 || (IsWide && Codes[WideTokens] == 0) ? null : new();
+        (Needed & ~instructions) != 0 || Array.IndexOf(Codes, 0, 1, IsWide ? WideTokens : 1) >= 0 ? null : new();
 
     /// <inheritdoc/>
     protected override int ManyTokens => IsWide ? MostWideTokens + 1 : base.ManyTokens;

@@ -4,7 +4,7 @@ namespace Distributed.Gpu.Kernels;
 
 /// <summary>
 /// Functions that devices have only as approximations of differing quality, to about a unit in the last place everywhere, and the same
-/// bits in every kernel.
+/// bits in every kernel on cards with CUDA.
 /// </summary>
 public static class DeviceMath
 {
@@ -17,8 +17,7 @@ public static class DeviceMath
             return float.PositiveInfinity;
         if (float.IsNaN(x))
             return x;
-        var scaled = x * 1.44269504f;
-        var n = (int)(scaled + (scaled < 0 ? -0.5f : 0.5f));
+        var n = (int)Fused.MultiplyAdd(x, 1.44269504f, x < 0 ? -0.5f : 0.5f);
         // ln 2 in two parts, the first short enough for an exact product.
         var r = Fused.MultiplyAdd(n, 2.12194440e-4f, Fused.MultiplyAdd(n, -0.693359375f, x));
         var p = Fused.MultiplyAdd(r, 1.9875691500e-4f, 1.3981999507e-3f);
