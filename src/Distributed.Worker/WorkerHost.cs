@@ -155,20 +155,23 @@ public static partial class WorkerHost
 
     private static async Task MeasureAsync(DeviceProfiles profiles, DeviceInventory devices, ILogger logger, CancellationToken cancellation)
     {
-        try
+        foreach (var device in devices.All.Where(device => device.IsMeasured))
         {
-            await profiles.MeasureAsync(devices, again: false, cancellation);
-        }
-#pragma warning disable CA1031 // Whatever a driver throws: other devices may hold layers all the same, and plans go by memory.
-        catch (Exception error) when (error is not OperationCanceledException)
+            try
+            {
+                await profiles.GetAsync(device, DeviceProfiles.UsualTypes, [KvType.F16], again: false, cancellation);
+            }
+#pragma warning disable CA1031 // Whatever a driver throws: the worker's devices may hold layers all the same, and plans go by memory.
+            catch (Exception error) when (error is not OperationCanceledException)
 #pragma warning restore CA1031
-        {
-            LogNotMeasured(logger, error.Message);
+            {
+                LogNotMeasured(logger, error is StageFailureException ? null : error, device.Name, error.Message);
+            }
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "the devices are not measured: {Reason}")]
-    private static partial void LogNotMeasured(ILogger logger, string reason);
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Device} is not measured: {Reason}")]
+    private static partial void LogNotMeasured(ILogger logger, Exception? error, string device, string reason);
 
     // False when the process that the worker belongs to has given up meanwhile, and cleared the folder of its sockets away.
     private static async Task<bool> ListenAsync(WebApplication app, WorkerOptions options, CancellationToken cancellation)

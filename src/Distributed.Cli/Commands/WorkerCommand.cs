@@ -103,6 +103,8 @@ internal sealed class WorkerCommand : Command
     private int List(bool json)
     {
         var devices = ListedDevice.All();
+        foreach (var reason in devices.Select(device => device.Problem).OfType<string>().Concat(GpuDevices.WhyNone()))
+            _terminal.Error.WriteLine(Printable.Line(reason));
         if (json)
         {
             Json.Write(_terminal.Out, devices);
@@ -115,8 +117,6 @@ internal sealed class WorkerCommand : Command
                 device.Name, device.Hardware, device.Capability ?? "-", Units.Bytes(device.Memory),
                 device.Free is { } free ? Units.Bytes(free) : "not known");
         _terminal.OutConsole.Write(table);
-        foreach (var reason in devices.Select(device => device.Problem).OfType<string>().Concat(GpuDevices.WhyNone()))
-            _terminal.Error.WriteLine(Printable.Line(reason));
         return ExitCode.Done;
     }
 
