@@ -100,6 +100,7 @@ internal sealed partial class ServedCluster : IAsyncDisposable
             model: {Repository.SampleModel}
             http: 127.0.0.1:0
             data: state
+            failure-timeout: 10s
             {_keys}
             workers:
             {string.Join('\n', _workers.Select(worker => $"  - {{ name: {worker.Key}, address: \"{worker.Value.Address}\"{model} }}"))}

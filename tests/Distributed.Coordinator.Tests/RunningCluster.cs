@@ -15,6 +15,15 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>Long enough for a slow machine, short enough that a test that hangs is seen.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>
+    /// After what silence a worker counts as lost: longer than a busy machine leaves a process without a core. A worker that is killed
+    /// closes its connections and is noticed at once.
+    /// </summary>
+    public static readonly TimeSpan FailureTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>The same where a worker that falls silent is what is tested.</summary>
+    public static readonly TimeSpan ShortFailureTimeout = TimeSpan.FromSeconds(3);
+
     public const long WorkerMemory = 256 << 20;
     public static readonly SamplingOptions Greedy = new() { Temperature = 0 };
 
@@ -52,6 +61,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     {
         Model = Repository.SampleModel,
         SplitOverAll = true,
+        FailureTimeout = FailureTimeout,
         Workers = [.. workers.Workers.Select(worker => new WorkerConfig { Name = worker.Name, Address = worker.Address })],
         Http = Cluster.NodeAddress.Parse("http", "127.0.0.1:0"),
     };

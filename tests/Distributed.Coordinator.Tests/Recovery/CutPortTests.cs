@@ -9,7 +9,11 @@ public sealed class CutPortTests
         await using var cluster = await RunningCluster.StartAsync(change: config =>
         {
             port = new CutPort(config.Workers[1].Address);
-            return config with { Workers = [config.Workers[0], config.Workers[1] with { Address = port.Address }, config.Workers[2]] };
+            return config with
+            {
+                FailureTimeout = RunningCluster.ShortFailureTimeout,
+                Workers = [config.Workers[0], config.Workers[1] with { Address = port.Address }, config.Workers[2]],
+            };
         });
         using var _ = port;
         var request = LostWorkerTests.Requests(cluster, 1)[0];

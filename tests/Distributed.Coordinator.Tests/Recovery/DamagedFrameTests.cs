@@ -18,6 +18,7 @@ public sealed class DamagedFrameTests
             return config with
             {
                 Wire = wire,
+                FailureTimeout = damage == Damage.Length ? RunningCluster.ShortFailureTimeout : config.FailureTimeout,
                 Workers = [config.Workers[0], config.Workers[1] with { Address = port.Address }, config.Workers[2]],
             };
         });

@@ -34,6 +34,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
             {
                 Sequences = 8,
                 Context = 512,
+                FailureTimeout = fault == "corrupt" ? config.FailureTimeout : RunningCluster.ShortFailureTimeout,
                 MaxBatchTokens = phase == "prefill" ? 8 : config.MaxBatchTokens,
                 Workers = [config.Workers[0], config.Workers[1] with { Address = address }, .. config.Workers.Skip(2)],
             };
@@ -103,7 +104,7 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         await reading.HasAsync(5);
 
         port!.Cut();
-        await Task.Delay(cluster.Host.Config.FailureTimeout / 3);
+        await Task.Delay(TimeSpan.FromSeconds(0.7));
         Assert.False(reading.HasEnded);
         port.Mend();
 
@@ -121,7 +122,8 @@ public sealed class FaultsByPhaseTests(ITestOutputHelper output)
         // Called by who loads, so that nothing is loaded further meanwhile.
         var progress = new Told(() => Signal.SendAsync(signal, lost.Process).Wait(RunningCluster.Patience));
 
-        var starting = CoordinatorHost.StartAsync(RunningCluster.Config(workers), progress, null, default);
+        var config = RunningCluster.Config(workers) with { FailureTimeout = RunningCluster.ShortFailureTimeout };
+        var starting = CoordinatorHost.StartAsync(config, progress, null, default);
         var error = await Assert.ThrowsAsync<StageFailureException>(() => starting.WaitAsync(RunningCluster.Patience));
 
         Assert.Contains(lost.Name, error.Message, StringComparison.Ordinal);

@@ -81,6 +81,7 @@ public sealed class ReturningWorkerTests : IAsyncLifetime, IDisposable
             SplitOverAll = true,
             Context = 256,
             Sequences = 1,
+            FailureTimeout = RunningCluster.FailureTimeout,
             RecoveryTimeout = patience,
             Workers = [.. _workers.Select(worker => worker.Config)],
         },
