@@ -8,7 +8,7 @@ namespace Distributed.Gpu;
 
 /// <summary>
 /// Runs operations on a graphics card. Weights lie in its memory in as many bytes as in their file, which are unpacked where they are
-/// multiplied; those of Q4_0 and Q8_0 in another order (<see cref="RowPlanes"/>). Everything is enqueued on one stream; the host waits
+/// multiplied; those of some formats in another order (<see cref="BlockPlanes"/>). Everything is enqueued on one stream; the host waits
 /// when it downloads, once a step. A token's results do not depend on its batch.
 /// </summary>
 public sealed partial class GpuBackend : Backend
@@ -79,8 +79,8 @@ public sealed partial class GpuBackend : Backend
         var at = 0L;
         foreach (var part in tensor.Parts)
         {
-            if (int8 is { IsRearranged: true })
-                UploadPlanes(part, view.SubView(at, part.Bytes));
+            if (int8 is { Parts.Length: > 0 })
+                UploadPlanes(part, int8.Parts, view, at);
             else
                 view.SubView(at, part.Bytes).CopyFromCPU(_stream, ref *part.Data, part.Bytes);
             at += part.Bytes;
@@ -302,18 +302,24 @@ public sealed partial class GpuBackend : Backend
         return bytes;
     }
 
-    // A part at a time: the host need not hold a second copy of a large tensor.
-    private unsafe void UploadPlanes(Tensor part, ArrayView<byte> target)
+    // Some blocks at a time: the host need not hold a second copy of a large tensor.
+    private unsafe void UploadPlanes(Tensor tensor, BlockPart[] parts, ArrayView<byte> target, long start)
     {
-        var rowBytes = checked((int)part.Type.RowBytes(part.Columns));
-        var rows = Math.Clamp(RearrangedBytes / rowBytes, 1, part.Rows);
-        var buffer = new byte[rows * rowBytes];
-        for (var row = 0L; row < part.Rows; row += rows)
+        var blockBytes = tensor.Type.BlockBytes;
+        var (first, all, most) = (start / blockBytes, target.Length / blockBytes, Math.Min(tensor.Bytes, RearrangedBytes) / blockBytes);
+        var buffer = new byte[most * blockBytes];
+        for (var done = 0L; done < tensor.Bytes / blockBytes; done += most)
         {
-            var count = (int)(Math.Min(rows, part.Rows - row) * rowBytes);
-            RowPlanes.Rearrange(new ReadOnlySpan<byte>(part.Data + (row * rowBytes), count), buffer, rowBytes, part.Type.BlockBytes);
-            // As a span, which is pinned until the copy is done: the collector may move what a reference points to.
-            target.SubView(row * rowBytes, count).CopyFromCPU(_stream, new ReadOnlySpan<byte>(buffer, 0, count));
+            var count = Math.Min(most, (tensor.Bytes / blockBytes) - done);
+            BlockPlanes.Rearrange(new ReadOnlySpan<byte>(tensor.Data + (done * blockBytes), (int)(count * blockBytes)), buffer, parts);
+            var (plane, from) = (0L, 0);
+            foreach (var part in parts)
+            {
+                var bytes = (int)count * part.Bytes;
+                // As a span, which is pinned until the copy is done: the collector may move what a reference points to.
+                target.SubView(plane + ((first + done) * part.Bytes), bytes).CopyFromCPU(_stream, new ReadOnlySpan<byte>(buffer, from, bytes));
+                (plane, from) = (plane + (all * part.Bytes), from + bytes);
+            }
         }
     }
 

@@ -13,12 +13,14 @@ namespace Distributed.Gpu;
 /// <summary>The kernels for one format of weights that is multiplied as bytes, on one device, each compiled when it is first used.</summary>
 internal sealed class Int8Kernels
 {
-    // The table of formats: one row for each, and whether its rows are rearranged when they are loaded.
+    // The table of formats: one row for each, with the parts that its blocks are taken apart into when they are loaded.
     private static readonly Dictionary<QuantType, Func<Accelerator, Int8Kernels>> Formats = new()
     {
-        [Q4_0.Type] = accelerator => Load<Q4_0Planes>(accelerator, isRearranged: true),
-        [Q8_0.Type] = accelerator => Load<Q8_0Planes>(accelerator, isRearranged: true),
-        [Q4_K.Type] = accelerator => Load<Q4_KBlocks>(accelerator, isRearranged: false),
+        [Q4_0.Type] = accelerator => Load<Q4_0Planes>(accelerator, new(2, 16), new(0, 2)),
+        [Q8_0.Type] = accelerator => Load<Q8_0Planes>(accelerator, new(2, 32), new(0, 2)),
+        [Q4_K.Type] = accelerator => Load<Q4_KBlocks>(accelerator),
+        [Q5_K.Type] = accelerator => Load<Q5_KBlocks>(accelerator),
+        [Q6_K.Type] = accelerator => Load<Q6_KPlanes>(accelerator, new(0, 128), new(128, 64), new(192, 16), new(208, 2)),
     };
 
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> _one;
@@ -30,8 +32,8 @@ internal sealed class Int8Kernels
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> one,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> four,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>> tile,
-        Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> embed, bool isRearranged) =>
-        (_one, _four, _tile, _embed, IsRearranged) = (new(one), new(four), new(tile), new(embed), isRearranged);
+        Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> embed, BlockPart[] parts) =>
+        (_one, _four, _tile, _embed, Parts) = (new(one), new(four), new(tile), new(embed), parts);
 
     /// <inheritdoc cref="Int8MatVecKernels.One{TFormat}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape> One => _one.Value;
@@ -48,21 +50,21 @@ internal sealed class Int8Kernels
     /// <inheritdoc cref="Int8MatVecKernels.Embed{TFormat}"/>
     public Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int> Embed => _embed.Value;
 
-    /// <summary>Rows lie on the device as <see cref="RowPlanes"/> makes them.</summary>
-    public bool IsRearranged { get; }
+    /// <summary>The parts of blocks in the order that <see cref="BlockPlanes"/> gives them on the device; none where blocks stay whole.</summary>
+    public BlockPart[] Parts { get; }
 
     /// <summary>Whether a tensor is multiplied so.</summary>
-    public static bool Suits(Tensor tensor) => Formats.ContainsKey(tensor.Type) && tensor.Columns % RowPlanes.RowMultiple == 0;
+    public static bool Suits(Tensor tensor) => Formats.ContainsKey(tensor.Type) && tensor.Columns % Int8MatVecKernels.RowMultiple == 0;
 
     /// <summary>The kernels for a format.</summary>
     public static Int8Kernels Create(QuantType type, Accelerator accelerator) => Formats[type](accelerator);
 
-    private static Int8Kernels Load<TFormat>(Accelerator accelerator, bool isRearranged)
+    private static Int8Kernels Load<TFormat>(Accelerator accelerator, params BlockPart[] parts)
         where TFormat : unmanaged, IInt8Format => new(
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>(Int8MatVecKernels.One<TFormat>),
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Floats, MatVecShape>(Int8MatVecKernels.Four<TFormat>),
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>(
                 TensorCore.IsIn(accelerator) ? Int8TensorKernels.Multiply<TFormat> : Int8TileKernels.Multiply<TFormat>),
             () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Ints, Floats, int>(Int8MatVecKernels.Embed<TFormat>),
-            isRearranged);
+            parts);
 }

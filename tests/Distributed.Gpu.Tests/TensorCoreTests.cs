@@ -70,18 +70,26 @@ public sealed class TensorCoreTests : IDisposable
     [InlineData("Q4_0")]
     [InlineData("Q8_0")]
     [InlineData("Q4_K")]
+    [InlineData("Q5_K")]
+    [InlineData("Q6_K")]
     public void Products_have_the_bits_of_one_input_alone(string type)
     {
         switch (type)
         {
             case "Q4_0":
-                Compare<Q4_0Planes>(Q4_0.Type, isRearranged: true);
+                Compare<Q4_0Planes>(Q4_0.Type);
                 break;
             case "Q8_0":
-                Compare<Q8_0Planes>(Q8_0.Type, isRearranged: true);
+                Compare<Q8_0Planes>(Q8_0.Type);
+                break;
+            case "Q4_K":
+                Compare<Q4_KBlocks>(Q4_K.Type);
+                break;
+            case "Q5_K":
+                Compare<Q5_KBlocks>(Q5_K.Type);
                 break;
             default:
-                Compare<Q4_KBlocks>(Q4_K.Type, isRearranged: false);
+                Compare<Q6_KPlanes>(Q6_K.Type);
                 break;
         }
     }
@@ -92,15 +100,15 @@ public sealed class TensorCoreTests : IDisposable
         _context.Dispose();
     }
 
-    private void Compare<TFormat>(QuantType type, bool isRearranged)
+    private void Compare<TFormat>(QuantType type)
         where TFormat : unmanaged, IInt8Format
     {
         var tensor = TestTensors.Random(type, Rows, Columns, seed: 5);
         var bytes = Enumerable.Range(0, Rows).SelectMany(row => tensor.Row(row).ToArray()).ToArray();
-        if (isRearranged)
+        if (Int8Kernels.Create(type, _accelerator).Parts is { Length: > 0 } parts)
         {
             var file = bytes.ToArray();
-            RowPlanes.Rearrange(file, bytes, checked((int)type.RowBytes(Columns)), type.BlockBytes);
+            BlockPlanes.Rearrange(file, bytes, parts);
         }
         var random = new Random(6);
         float[] values = [.. Enumerable.Range(0, Tokens * Columns).Select(_ => (random.NextSingle() * 6) - 3)];

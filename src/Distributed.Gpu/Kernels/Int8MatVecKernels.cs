@@ -30,6 +30,9 @@ public static class Int8MatVecKernels
     /// <summary>Values that share a scale.</summary>
     public const int BlockLength = 32;
 
+    /// <summary>Values that a row must have a multiple of: a block for each of the most lanes.</summary>
+    public const int RowMultiple = MostLanes * BlockLength;
+
     /// <summary>The most lanes that share a row.</summary>
     public const int MostLanes = 8;
 
@@ -85,12 +88,11 @@ public static class Int8MatVecKernels
         long weightRow = Math.Min(row, shape.Rows - 1);
         if (experts.Length > 0)
             weightRow += (long)experts[token] * shape.Rows;
-        var start = weightRow * format.RowBytes(shape.Columns);
         var blocks = shape.Columns / BlockLength;
         var x = (long)(token / shape.InputDivisor) * blocks;
         var sum = 0f;
         for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
-            sum = Add(sum, format.Read(weights, start, shape.Columns, block), input, layout, x + block);
+            sum = Add(sum, format.Read(weights, weightRow, shape.Columns, block), input, layout, x + block);
         sum = WarpSum.OfLanes(sum, lanes);
         if (Group.IdxX % lanes == 0 && row < shape.Rows)
             MatVecKernels.Put(output, ((long)token * shape.Rows) + row, sum, shape.Add);
@@ -109,7 +111,7 @@ public static class Int8MatVecKernels
         var groups = (shape.Rows + rows - 1) / rows;
         var token = Grid.IdxX / groups * MatVecKernels.TileTokens;
         var row = (Grid.IdxX % groups * rows) + (Group.IdxX / lanes);
-        var start = Math.Min(row, shape.Rows - 1) * format.RowBytes(shape.Columns);
+        var weightRow = Math.Min(row, shape.Rows - 1);
         var blocks = shape.Columns / BlockLength;
         var left = shape.Tokens - token;
         var x0 = (long)token * blocks;
@@ -119,7 +121,7 @@ public static class Int8MatVecKernels
         float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
         for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
         {
-            var weight = format.Read(weights, start, shape.Columns, block);
+            var weight = format.Read(weights, weightRow, shape.Columns, block);
             sum0 = Add(sum0, weight, input, layout, x0 + block);
             sum1 = Add(sum1, weight, input, layout, x1 + block);
             sum2 = Add(sum2, weight, input, layout, x2 + block);
@@ -147,7 +149,7 @@ public static class Int8MatVecKernels
         where TFormat : unmanaged, IInt8Format
     {
         var format = default(TFormat);
-        output[index] = format.Value(weights, tokens[index / columns] * format.RowBytes(columns), columns, index % columns);
+        output[index] = format.Value(weights, tokens[index / columns], columns, index % columns);
     }
 
     /// <summary>Adds 32 weights times 32 values of an input.</summary>

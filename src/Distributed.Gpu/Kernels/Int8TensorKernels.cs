@@ -60,7 +60,7 @@ public static class Int8TensorKernels
         var blocks = shape.Columns / Int8MatVecKernels.BlockLength;
         // Each thread brings one block of a row of weights and one of an input; eight threads side by side a row's.
         var (mine, myBlock) = (Group.IdxX / Int8TileKernels.StepBlocks, Group.IdxX % Int8TileKernels.StepBlocks);
-        var start = (Math.Min(firstRow + mine, shape.Rows - 1) + ((long)tile.Expert * shape.Rows)) * format.RowBytes(shape.Columns);
+        var weightRow = Math.Min(firstRow + mine, shape.Rows - 1) + ((long)tile.Expert * shape.Rows);
         var source = (long)(tile.Choice(mine, order) / shape.InputDivisor) * blocks;
         var (to, factor) = (WordAt(myBlock, mine, 0), FactorAt(myBlock, mine));
         var all = Words.View(input);
@@ -77,10 +77,13 @@ public static class Int8TensorKernels
         var r7 = default(Sums);
         for (var first = 0; first < blocks; first += Int8TileKernels.StepBlocks)
         {
-            var weight = format.Read(weights, start, shape.Columns, first + myBlock);
+            var weight = format.Read(weights, weightRow, shape.Columns, first + myBlock);
             Put(weightWords, to, weight.First, weight.Second);
             scales[factor] = weight.Scale;
-            offsets[factor] = weight.Offset;
+            // Without an offset there is room for the factors of halves.
+            offsets[factor] = format.HasHalves
+                ? Interop.IntAsFloat((uint)((weight.FirstFactor & 0xFFFF) | (weight.SecondFactor << 16)))
+                : weight.Offset;
             var at = source + first + myBlock;
             Put(inputWords, to, all[2 * at], all[(2 * at) + 1]);
             inputScales[factor] = input.Cast<float>()[layout.Scales + at];
@@ -101,23 +104,23 @@ public static class Int8TensorKernels
             var tokens = FactorAt(warp, column);
             var (x0, x1) = (inputWords[x], inputWords[x + 4]);
             var t = new TokenFactors(inputScales[tokens], inputSums[tokens], inputScales[tokens + 1], inputSums[tokens + 1]);
-            r0 = Add(r0, TensorCore.Multiply(a0, a1, a2, a3, x0, x1), f0, t, shift);
-            r1 = Add(r1, TensorCore.Multiply(b0, b1, b2, b3, x0, x1), f1, t, shift);
+            r0 = Add(r0, Product<TFormat>(a0, a1, a2, a3, x0, x1, f0), f0, t, shift, format.HasHalves);
+            r1 = Add(r1, Product<TFormat>(b0, b1, b2, b3, x0, x1, f1), f1, t, shift, format.HasHalves);
             (x, tokens) = (x + (8 * Pitch), tokens + 8);
             (x0, x1) = (inputWords[x], inputWords[x + 4]);
             t = new TokenFactors(inputScales[tokens], inputSums[tokens], inputScales[tokens + 1], inputSums[tokens + 1]);
-            r2 = Add(r2, TensorCore.Multiply(a0, a1, a2, a3, x0, x1), f0, t, shift);
-            r3 = Add(r3, TensorCore.Multiply(b0, b1, b2, b3, x0, x1), f1, t, shift);
+            r2 = Add(r2, Product<TFormat>(a0, a1, a2, a3, x0, x1, f0), f0, t, shift, format.HasHalves);
+            r3 = Add(r3, Product<TFormat>(b0, b1, b2, b3, x0, x1, f1), f1, t, shift, format.HasHalves);
             (x, tokens) = (x + (8 * Pitch), tokens + 8);
             (x0, x1) = (inputWords[x], inputWords[x + 4]);
             t = new TokenFactors(inputScales[tokens], inputSums[tokens], inputScales[tokens + 1], inputSums[tokens + 1]);
-            r4 = Add(r4, TensorCore.Multiply(a0, a1, a2, a3, x0, x1), f0, t, shift);
-            r5 = Add(r5, TensorCore.Multiply(b0, b1, b2, b3, x0, x1), f1, t, shift);
+            r4 = Add(r4, Product<TFormat>(a0, a1, a2, a3, x0, x1, f0), f0, t, shift, format.HasHalves);
+            r5 = Add(r5, Product<TFormat>(b0, b1, b2, b3, x0, x1, f1), f1, t, shift, format.HasHalves);
             (x, tokens) = (x + (8 * Pitch), tokens + 8);
             (x0, x1) = (inputWords[x], inputWords[x + 4]);
             t = new TokenFactors(inputScales[tokens], inputSums[tokens], inputScales[tokens + 1], inputSums[tokens + 1]);
-            r6 = Add(r6, TensorCore.Multiply(a0, a1, a2, a3, x0, x1), f0, t, shift);
-            r7 = Add(r7, TensorCore.Multiply(b0, b1, b2, b3, x0, x1), f1, t, shift);
+            r6 = Add(r6, Product<TFormat>(a0, a1, a2, a3, x0, x1, f0), f0, t, shift, format.HasHalves);
+            r7 = Add(r7, Product<TFormat>(b0, b1, b2, b3, x0, x1, f1), f1, t, shift, format.HasHalves);
             // The next step's words take the place of these.
             Group.Barrier();
         }
@@ -171,11 +174,28 @@ public static class Int8TensorKernels
         sixteens[(at / 4) + 1] = second;
     }
 
-    private static Sums Add(Sums sums, Fragment dots, RowFactors rows, TokenFactors tokens, int shift) => new(
-        Int8Block.AddTo(sums.X, rows.Scale, rows.Offset, shift, dots.X, tokens.Sum, tokens.Scale),
-        Int8Block.AddTo(sums.Y, rows.Scale, rows.Offset, shift, dots.Y, tokens.NextSum, tokens.NextScale),
-        Int8Block.AddTo(sums.Z, rows.BelowScale, rows.BelowOffset, shift, dots.Z, tokens.Sum, tokens.Scale),
-        Int8Block.AddTo(sums.W, rows.BelowScale, rows.BelowOffset, shift, dots.W, tokens.NextSum, tokens.NextScale));
+    /// <summary>The sums of 32 products, or of twice 16 with factors of their own.</summary>
+    private static Fragment Product<TFormat>(int a0, int a1, int a2, int a3, int x0, int x1, RowFactors rows)
+        where TFormat : unmanaged, IInt8Format
+    {
+        if (!default(TFormat).HasHalves)
+            return TensorCore.Multiply(a0, a1, a2, a3, x0, x1);
+        var (first, second) = (TensorCore.MultiplyHalf(a0, a1, x0), TensorCore.MultiplyHalf(a2, a3, x1));
+        var (factors, below) = ((int)Interop.FloatAsInt(rows.Offset), (int)Interop.FloatAsInt(rows.BelowOffset));
+        return new Fragment(
+            (first.X * (short)factors) + (second.X * (factors >> 16)), (first.Y * (short)factors) + (second.Y * (factors >> 16)),
+            (first.Z * (short)below) + (second.Z * (below >> 16)), (first.W * (short)below) + (second.W * (below >> 16)));
+    }
+
+    private static Sums Add(Sums sums, Fragment dots, RowFactors rows, TokenFactors tokens, int shift, bool hasHalves)
+    {
+        var (offset, below) = (hasHalves ? 0 : rows.Offset, hasHalves ? 0 : rows.BelowOffset);
+        return new Sums(
+            Int8Block.AddTo(sums.X, rows.Scale, offset, shift, dots.X, tokens.Sum, tokens.Scale),
+            Int8Block.AddTo(sums.Y, rows.Scale, offset, shift, dots.Y, tokens.NextSum, tokens.NextScale),
+            Int8Block.AddTo(sums.Z, rows.BelowScale, below, shift, dots.Z, tokens.Sum, tokens.Scale),
+            Int8Block.AddTo(sums.W, rows.BelowScale, below, shift, dots.W, tokens.NextSum, tokens.NextScale));
+    }
 
     private static void Put(
         ArrayView<float> output, MatVecShape shape, TileChoice tile, ArrayView<int> order, int row, int place, Sums sums)

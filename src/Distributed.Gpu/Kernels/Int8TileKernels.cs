@@ -13,9 +13,9 @@ public static class Int8TileKernels
     public const int TileTokens = 16;
 
     /// <summary>Blocks of 32 columns that are staged at once.</summary>
-    public const int StepBlocks = RowPlanes.RowMultiple / Int8MatVecKernels.BlockLength;
+    public const int StepBlocks = Int8MatVecKernels.RowMultiple / Int8MatVecKernels.BlockLength;
 
-    private const int StepWords = RowPlanes.RowMultiple / 16;
+    private const int StepWords = Int8MatVecKernels.RowMultiple / 16;
 
     /// <summary>A group for each tile and as many rows as its threads have.</summary>
     /// <typeparam name="TFormat">The weights' format.</typeparam>
@@ -43,7 +43,7 @@ public static class Int8TileKernels
         if (tile.Expert < 0)
             return;
         var row = (Grid.IdxX / tileCount * (Group.DimX / lanes)) + (Group.IdxX / lanes);
-        var start = (Math.Min(row, shape.Rows - 1) + ((long)tile.Expert * shape.Rows)) * format.RowBytes(shape.Columns);
+        var weightRow = Math.Min(row, shape.Rows - 1) + ((long)tile.Expert * shape.Rows);
         var blocks = shape.Columns / Int8MatVecKernels.BlockLength;
         var (all, allScales, allSums) = (Words.View(input), input.Cast<float>(), input.Cast<int>());
         float s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
@@ -61,7 +61,7 @@ public static class Int8TileKernels
             Group.Barrier();
             for (var block = Group.IdxX % lanes; block < StepBlocks; block += lanes)
             {
-                var weight = format.Read(weights, start, shape.Columns, first + block);
+                var weight = format.Read(weights, weightRow, shape.Columns, first + block);
                 s0 = Add(s0, weight, words, scales, inputSums, block);
                 s1 = Add(s1, weight, words, scales, inputSums, block + StepBlocks);
                 s2 = Add(s2, weight, words, scales, inputSums, block + (2 * StepBlocks));

@@ -13,7 +13,8 @@ public readonly record struct Fragment(int X, int Y, int Z, int W);
 
 /// <summary>
 /// A warp's product of a matrix [16, 32] with the columns of another [32, 8], signed bytes both: one instruction on cards with CUDA
-/// since Ampere (PTX ISA 7.0, mma.m16n8k32), shuffles elsewhere. Which lane has which values is the instruction's own rule.
+/// since Ampere (PTX ISA 7.0, mma.m16n8k32 and, half as wide, m16n8k16), shuffles elsewhere. Which lane has which values is the
+/// instruction's own rule.
 /// </summary>
 public static class TensorCore
 {
@@ -71,14 +72,43 @@ public static class TensorCore
         return new Fragment(x, y, z, w);
     }
 
-    /// <summary>Tells a context that is being built of the instruction.</summary>
-    public static Context.Builder WithTensorCore(this Context.Builder builder) =>
-        builder.WithInstruction(typeof(TensorCore), nameof(Multiply), nameof(EmitMma), Since);
+    /// <summary>The product of matrices half as wide, [16, 16] and [16, 8]: lanes have what they have of the wide ones' first half.</summary>
+    /// <param name="a0">Of the first matrix: the lane's row and word, four values.</param>
+    /// <param name="a1">Eight rows below.</param>
+    /// <param name="b">Of the second matrix: the lane's column and word.</param>
+    [IntrinsicImplementation]
+    public static Fragment MultiplyHalf(int a0, int a1, int b)
+    {
+        int x = 0, y = 0, z = 0, w = 0;
+        var rowLanes = Row(Warp.LaneIdx) * 4;
+        var columnLanes = ResultColumn(Warp.LaneIdx) * 4;
+        for (var word = 0; word < 4; word++)
+        {
+            var (here, below) = (Warp.Shuffle(a0, rowLanes + word), Warp.Shuffle(a1, rowLanes + word));
+            var (left, right) = (Warp.Shuffle(b, columnLanes + word), Warp.Shuffle(b, columnLanes + 4 + word));
+            x = PackedDot.Add(here, left, x);
+            y = PackedDot.Add(here, right, y);
+            z = PackedDot.Add(below, left, z);
+            w = PackedDot.Add(below, right, w);
+        }
+        return new Fragment(x, y, z, w);
+    }
+
+    /// <summary>Tells a context that is being built of the instructions.</summary>
+    public static Context.Builder WithTensorCore(this Context.Builder builder) => builder
+        .WithInstruction(typeof(TensorCore), nameof(Multiply), nameof(EmitMma), Since)
+        .WithInstruction(typeof(TensorCore), nameof(MultiplyHalf), nameof(EmitHalfMma), Since);
 
     /// <summary>Writes the instruction: ILGPU calls it where a kernel calls <see cref="Multiply"/>.</summary>
-    public static void EmitMma(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value)
+    public static void EmitMma(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value) => Emit(codeGenerator, value, 32, 4, 2);
+
+    /// <summary>Writes the instruction: ILGPU calls it where a kernel calls <see cref="MultiplyHalf"/>.</summary>
+    public static void EmitHalfMma(PTXBackend backend, PTXCodeGenerator codeGenerator, Value value) => Emit(codeGenerator, value, 16, 2, 1);
+
+    private static void Emit(PTXCodeGenerator codeGenerator, Value value, int depth, int firstWords, int secondWords)
     {
-        RegisterAllocator<PTXRegisterKind>.PrimitiveRegister[] inputs = [.. Enumerable.Range(0, 6).Select(i => codeGenerator.LoadPrimitive(value[i]))];
+        RegisterAllocator<PTXRegisterKind>.PrimitiveRegister[] inputs =
+            [.. Enumerable.Range(0, firstWords + secondWords).Select(i => codeGenerator.LoadPrimitive(value[i]))];
         var result = (RegisterAllocator<PTXRegisterKind>.CompoundRegister)codeGenerator.Allocate(value);
         var sums = result.Children.Cast<RegisterAllocator<PTXRegisterKind>.PrimitiveRegister>().ToArray();
         // What is added to is what is written: zeros, put there first.
@@ -88,10 +118,10 @@ public static class TensorCore
             zero.AppendArgument(sum);
             zero.AppendConstant(0L);
         }
-        using var command = codeGenerator.BeginCommand("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32");
+        using var command = codeGenerator.BeginCommand($"mma.sync.aligned.m16n8k{depth}.row.col.s32.s8.s8.s32");
         command.AppendVectorArgument(sums);
-        command.AppendVectorArgument(inputs[..4]);
-        command.AppendVectorArgument(inputs[4..]);
+        command.AppendVectorArgument(inputs[..firstWords]);
+        command.AppendVectorArgument(inputs[firstWords..]);
         command.AppendVectorArgument(sums);
     }
 }
