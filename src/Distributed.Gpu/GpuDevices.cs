@@ -89,6 +89,13 @@ public static class GpuDevices
         throw new InvalidInputException("device", name, $"must be one of {names}");
     }
 
+    /// <summary>ILGPU's device without a card, with groups of so many threads.</summary>
+    internal static GpuAccelerator OpenCpu(string name, int warpSize, int warps)
+    {
+        var context = Context.Create(builder => builder.CPU(new CPUDevice(warpSize, warps, 1)));
+        return new GpuAccelerator(name, context.GetCPUDevice(0).CreateAccelerator(context));
+    }
+
     /// <summary>Why kernels cannot run on a card that has been opened; null where they can.</summary>
     /// <param name="warpSize">Threads that run in step; 0 where the driver does not say.</param>
     /// <param name="canShuffle">Whether they can exchange values among themselves.</param>
@@ -130,11 +137,8 @@ public static class GpuDevices
     {
         reason = null;
         if (name == CpuName)
-        {
             // Two threads: with more, waiting for each other takes most of their time.
-            var context = Context.Create(builder => builder.CPU(new CPUDevice(2, 1, 1)));
-            return new GpuAccelerator(name, context.GetCPUDevice(0).CreateAccelerator(context));
-        }
+            return OpenCpu(name, 2, 1);
 
         var parts = name.Split(':');
         foreach (var (kind, library, enable) in Kinds)

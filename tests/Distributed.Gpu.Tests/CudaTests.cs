@@ -12,7 +12,10 @@ namespace Distributed.Gpu.Tests;
 public class CudaTests
 {
     private static readonly Type[] Classes =
-        [typeof(CudaMatMulTests), typeof(CudaAttentionTests), typeof(CudaElementwiseTests), typeof(CudaExpertTests), typeof(CudaLogitsTests)];
+    [
+        typeof(CudaMatMulTests), typeof(CudaAttentionTests), typeof(CudaElementwiseTests), typeof(CudaExpertTests), typeof(CudaLogitsTests),
+        typeof(CudaPrefillTests), typeof(CudaLongContextTests), typeof(CudaStepTests), typeof(CudaMemoryTests), typeof(CudaLoadTests),
+    ];
 
     public static TheoryData<string, string, int> Cases
     {
@@ -69,6 +72,31 @@ public class CudaTests
     private sealed class CudaLogitsTests : DeviceLogitsTests
     {
         protected override Backend CreateBackend() => CudaTests.CreateBackend();
+    }
+
+    private sealed class CudaPrefillTests : PrefillTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+    }
+
+    private sealed class CudaLongContextTests : LongContextTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+    }
+
+    private sealed class CudaStepTests : StepTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+    }
+
+    private sealed class CudaMemoryTests : MemoryTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+    }
+
+    private sealed class CudaLoadTests : LoadTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
     }
 }
 

@@ -5,8 +5,10 @@ using Distributed.Engine.KvCache;
 
 namespace Distributed.Gpu.Tests;
 
-public class LoadTests
+public abstract class LoadTests
 {
+    protected abstract GpuBackend CreateBackend();
+
     [Fact]
     public void Weights_are_the_files_own_while_the_collector_moves_objects()
     {
@@ -30,7 +32,7 @@ public class LoadTests
 
         float[] Logits()
         {
-            using var backend = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+            using var backend = CreateBackend();
             using var stage = Stage.Load(model, backend, new StageSpec(0, model.Config.NumLayers, true, true, 1, KvType.F16, 1, 1));
             var logits = new float[model.Config.VocabSize];
             stage.Forward([new SequenceSlice(0, 0, 1)], [5], [0], [], logits);

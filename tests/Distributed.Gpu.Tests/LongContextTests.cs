@@ -5,8 +5,10 @@ using Distributed.Testing;
 namespace Distributed.Gpu.Tests;
 
 /// <summary>Contexts of several chunks: shared between groups when there is little else to do, taken one after the other otherwise.</summary>
-public class LongContextTests
+public abstract class LongContextTests
 {
+    protected abstract GpuBackend CreateBackend();
+
     private const int Tokens = (2 * AttentionKernels.ChunkTokens) + 45;
     private static readonly int[] Table = [.. Enumerable.Range(0, StageSpec.BlocksFor(Tokens)).Select(i => (i * 7) % 11)];
 
@@ -20,9 +22,9 @@ public class LongContextTests
         var shape = new AttentionShape(2, 1, 32, 0.3f, window);
         float[]? sinks = withSinks ? [0.5f, -1] : null;
         // Scratch for all chunks of few queries, but not of all of them.
-        using var shares = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+        using var shares = CreateBackend();
         shares.Reserve(Tokens, 64);
-        using var cannot = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+        using var cannot = CreateBackend();
         cannot.Reserve(1, 64);
         var expected = Attend(cannot, shape, type, sinks, Tokens);
         Assert.Equal(expected, Attend(shares, shape, type, sinks, Tokens));

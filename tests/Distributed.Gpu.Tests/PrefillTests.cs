@@ -5,12 +5,16 @@ using Distributed.Testing;
 namespace Distributed.Gpu.Tests;
 
 /// <summary>What is computed in tiles has the bits of what is computed token by token.</summary>
-public sealed class PrefillTests
+public abstract class PrefillTests
 {
+    protected abstract GpuBackend CreateBackend();
+
     [Theory]
     [InlineData("Q4_0", false)]
     [InlineData("Q8_0", true)]
     [InlineData("Q4_K", false)]
+    [InlineData("Q5_K", true)]
+    [InlineData("Q6_K", false)]
     public void Choices_grouped_by_expert_have_the_bits_of_one_token_alone(string name, bool perChoice)
     {
         const int Tokens = 21;
@@ -24,7 +28,7 @@ public sealed class PrefillTests
         var matrix = TestTensors.Random(type, Rows * Experts, Columns, seed: 7);
         var weights = TestTensors.Of(
             "experts", type, Enumerable.Range(0, Rows * Experts).SelectMany(row => matrix.Row(row).ToArray()).ToArray(), Columns, Rows, Experts);
-        using var backend = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+        using var backend = CreateBackend();
         backend.Reserve(Tokens * PerToken, Columns);
         var weight = backend.Load(weights);
         var choices = backend.AllocateChoices(Tokens, Experts, PerToken);
@@ -59,7 +63,7 @@ public sealed class PrefillTests
         const int HeadDim = 32;
         var shape = new AttentionShape(4, 2, HeadDim, 0.3f, window, softCap);
         (int Start, int Count, int[] Table)[] sequences = [(45, 21, [3, 0, 5]), (110, 35, [1, 2, 4, 6, 7])];
-        using var backend = new GpuBackend(GpuDevices.Open(GpuDevices.CpuName));
+        using var backend = CreateBackend();
         backend.Reserve(128, 4 * HeadDim);
         using var kv = backend.AllocateKv(1, 8, shape, type);
         foreach (var (start, count, table) in sequences)

@@ -19,7 +19,7 @@ public sealed class PtxTests : IDisposable
 
     private readonly Context _context = Context.Create(builder => builder.WithPackedDot().WithFused().WithTensorCore());
 
-    public static TheoryData<int> Architectures => [70, 75, 80, 86, 89, 90];
+    public static TheoryData<int> Architectures => [70, 75, 80, 90];
 
     [Theory, MemberData(nameof(Architectures))]
     public void Every_kernel_compiles_and_keeps_nothing_in_local_memory(int architecture)
@@ -79,7 +79,7 @@ public sealed class PtxTests : IDisposable
         }
     }
 
-    [Theory, InlineData(80), InlineData(86), InlineData(89), InlineData(90)]
+    [Theory, InlineData(80), InlineData(90)]
     public void Tiles_on_tensor_cores_are_eight_instructions_a_step(int architecture)
     {
         using var backend = Backend(architecture);
