@@ -65,7 +65,7 @@ public sealed partial class GpuBackend
         var options = new AttentionOptions(
             shape.NumHeads, shape.Scale, shape.Window ?? int.MaxValue, shape.SoftCap ?? 0, sinks is null ? 0 : 1, parts);
         var sinkValues = sinks is null ? View(queries) : Floats(sinks);
-        var target = parts == 1 ? View(output) : _scratch.Cast<float>();
+        var target = parts == 1 ? View(output) : Scratch();
         kernels.Attend(
             _stream, new KernelConfig(queryCount * parts, _device.GroupThreads), cache.Memory, _steps.View, _tables.View, View(queries),
             sinkValues, target, cache.Layer(layer), options);

@@ -1,6 +1,5 @@
 using Distributed.Core;
 using Distributed.Gpu.Formats;
-using Distributed.Gpu.Kernels;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -14,9 +13,6 @@ namespace Distributed.Gpu;
 public sealed partial class GpuBackend : Backend
 {
     private const long RearrangedBytes = 16 << 20;
-
-    // With fewer, a tile would be mostly empty.
-    private const int FewTokens = 8;
 
     private readonly GpuAccelerator _device;
     private readonly AcceleratorStream _stream;
@@ -76,6 +72,7 @@ public sealed partial class GpuBackend : Backend
             ?? throw new InvalidInputException($"type of {tensor.Name}", tensor.Type.Name, $"must be one of {FormatKernels.Names}");
         var (view, apart) = _memory.Allocate(tensor.Bytes);
         var int8 = _device.FindInt8(tensor);
+        _hasInt8 |= int8 is not null;
         var at = 0L;
         foreach (var part in tensor.Parts)
         {
@@ -134,31 +131,6 @@ public sealed partial class GpuBackend : Backend
     }
 
     /// <inheritdoc/>
-    public override void NormMatMul(
-        Activations input, int rows, Norm? norm, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs)
-    {
-        if (rows == 0)
-            return;
-        var values = View(input);
-        if (norm is not null)
-        {
-            values = Scratch(rows, input.Columns);
-            Normalize(View(input), rows, input.Columns, input.Columns, norm, values);
-        }
-        ArrayView<byte>? bytes = null;
-        for (var i = 0; i < weights.Length; i++)
-            Multiply(values, rows, (GpuWeight)weights[i], View(outputs[i]), add: false, ref bytes);
-    }
-
-    /// <inheritdoc/>
-    public override void MatMulAdd(Activations input, int rows, Weight weight, Activations residual)
-    {
-        ArrayView<byte>? bytes = null;
-        if (rows > 0)
-            Multiply(View(input), rows, (GpuWeight)weight, View(residual), add: true, ref bytes);
-    }
-
-    /// <inheritdoc/>
     public override void Normalize(Activations input, int rows, int width, Norm norm, Activations output) =>
         Normalize(View(input), rows, input.Columns, width, norm, View(output));
 
@@ -195,10 +167,6 @@ public sealed partial class GpuBackend : Backend
     }
 
     /// <inheritdoc/>
-    public override void Activate(Activation activation, Activations gate, Activations? up, int rows) => _kernels.Activate(
-        _stream, Values(gate, rows), activation, View(gate), up is null ? View(gate) : View(up), up is null ? 0 : 1);
-
-    /// <inheritdoc/>
     public override void Gather(Activations source, ReadOnlySpan<int> rows, Activations target) => _kernels.Gather(
         _stream, Values(target, rows.Length), View(source), _gathered.Upload(rows), View(target), target.Columns);
 
@@ -213,7 +181,13 @@ public sealed partial class GpuBackend : Backend
         _stream.Dispose();
     }
 
-    private static ArrayView<float> View(Activations activations) => ((GpuActivations)activations).Values;
+    /// <summary>The values, which whoever asks may change: their bytes are good no longer.</summary>
+    private ArrayView<float> View(Activations activations)
+    {
+        if (ReferenceEquals(activations, _quantized))
+            _quantized = null;
+        return ((GpuActivations)activations).Values;
+    }
 
     private static ArrayView<float> Floats(Weight weight) => ((GpuWeight)weight).Floats;
 
@@ -222,13 +196,6 @@ public sealed partial class GpuBackend : Backend
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)rows, (uint)activations.MaxRows);
         return checked(rows * activations.Columns);
-    }
-
-    private ArrayView<float> Scratch(int rows, int columns)
-    {
-        if (StageBuffers.ScratchBytes(rows, columns) > _scratch.Length)
-            throw new InvalidOperationException($"an input of {rows} × {columns} exceeds the scratch reserved, {_scratch.Length} bytes");
-        return _scratch.Cast<float>();
     }
 
     private void Normalize(ArrayView<float> input, int rows, int columns, int width, Norm norm, ArrayView<float> output)
@@ -245,61 +212,6 @@ public sealed partial class GpuBackend : Backend
         {
             _kernels.RmsNorm(_stream, config, input, weight, output, width, runs, norm.Eps);
         }
-    }
-
-    /// <param name="input">[tokens, columns]</param>
-    /// <param name="tokens">Inputs.</param>
-    /// <param name="weight">The matrix.</param>
-    /// <param name="output">[tokens, rows]</param>
-    /// <param name="add">Adds to the output.</param>
-    /// <param name="bytes">The input as bytes; made when it is first needed.</param>
-    private void Multiply(
-        ArrayView<float> input, int tokens, GpuWeight weight, ArrayView<float> output, bool add, ref ArrayView<byte>? bytes)
-    {
-        var shape = new MatVecShape(weight.Rows, weight.Columns, tokens, InputDivisor: 1, add ? 1 : 0);
-        var none = _tokens.View.SubView(0, 0);
-        if (weight.Int8 is { } int8)
-        {
-            var layout = new Int8Layout(tokens, weight.Columns);
-            bytes ??= Quantize(input, layout);
-            if (tokens == 1)
-                int8.One(_stream, Int8Groups(weight.Rows, 1), weight.Bytes, bytes.Value, layout, none, output, shape);
-            else if (tokens < FewTokens)
-                int8.Four(_stream, Int8Groups(weight.Rows, Tiles(tokens)), weight.Bytes, bytes.Value, layout, output, shape);
-            else
-                MultiplyTiles(int8, weight, bytes.Value, layout, (tokens + _device.TileTokens - 1) / _device.TileTokens, none, none, output, shape);
-        }
-        else if (tokens == 1)
-        {
-            weight.Kernels.One(_stream, RowGroups(weight.Rows, 1), weight.Bytes, _device.Tables, input, none, output, shape);
-        }
-        else
-        {
-            weight.Kernels.Four(_stream, RowGroups(weight.Rows, Tiles(tokens)), weight.Bytes, _device.Tables, input, output, shape);
-        }
-    }
-
-    private void MultiplyTiles(
-        Int8Kernels int8, GpuWeight weight, ArrayView<byte> bytes, Int8Layout layout, int tiles, ArrayView<int> tileChoices,
-        ArrayView<int> order, ArrayView<float> output, MatVecShape shape)
-    {
-        var config = _device.IsTensor
-            ? new KernelConfig(
-                checked((shape.Rows + Int8TensorKernels.TileRows - 1) / Int8TensorKernels.TileRows * tiles), Int8TensorKernels.Threads)
-            : Int8Groups(shape.Rows, tiles);
-        int8.Tile(_stream, config, weight.Bytes, bytes, layout, tileChoices, order, output, shape, tiles);
-    }
-
-    private static int Tiles(int tokens) => (tokens + MatVecKernels.TileTokens - 1) / MatVecKernels.TileTokens;
-
-    /// <summary>Inputs as bytes, in the scratch behind the normed ones.</summary>
-    private ArrayView<byte> Quantize(ArrayView<float> input, Int8Layout layout)
-    {
-        var values = (long)layout.Tokens * layout.Columns;
-        Scratch(layout.Tokens, layout.Columns);
-        var bytes = _scratch.SubView(values * sizeof(float), layout.Bytes);
-        _kernels.Quantize(_stream, checked((int)(values / 32)), input, bytes, layout);
-        return bytes;
     }
 
     // Some blocks at a time: the host need not hold a second copy of a large tensor.
@@ -321,19 +233,5 @@ public sealed partial class GpuBackend : Backend
                 (plane, from) = (plane + (all * part.Bytes), from + bytes);
             }
         }
-    }
-
-    /// <summary>Groups in which some lanes of a warp have a row, for each of some tokens or tiles of tokens.</summary>
-    private KernelConfig Int8Groups(int rows, int times)
-    {
-        var perGroup = _device.GroupThreads / Math.Min(Int8MatVecKernels.MostLanes, _device.Accelerator.WarpSize);
-        return new KernelConfig(checked((rows + perGroup - 1) / perGroup * times), _device.GroupThreads);
-    }
-
-    /// <summary>Groups in which each warp has a row, for each of some tokens or tiles of tokens.</summary>
-    private KernelConfig RowGroups(int rows, int times)
-    {
-        var warps = _device.GroupThreads / _device.Accelerator.WarpSize;
-        return new KernelConfig(checked((rows + warps - 1) / warps * times), _device.GroupThreads);
     }
 }

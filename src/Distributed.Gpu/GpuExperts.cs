@@ -36,7 +36,8 @@ public sealed partial class GpuBackend
         Activations input, bool perChoice, ExpertChoices choices, ReadOnlySpan<Weight> weights, ReadOnlySpan<Activations> outputs)
     {
         var chosen = (GpuExpertChoices)choices;
-        ArrayView<byte>? bytes = null;
+        var bytes = perChoice ? Quantized(input, chosen.Count) : null;
+        var values = View(input);
         for (var i = 0; i < weights.Length; i++)
         {
             var weight = (GpuWeight)weights[i];
@@ -45,7 +46,7 @@ public sealed partial class GpuBackend
             if (weight.Int8 is { } int8)
             {
                 var layout = new Int8Layout(chosen.Count / shape.InputDivisor, weight.Columns);
-                bytes ??= Quantize(View(input), layout);
+                bytes ??= Quantize(values, layout);
                 // Of fewer choices, most tiles would hold one.
                 if (chosen.Count >= 2 * choices.Experts)
                 {
@@ -60,7 +61,7 @@ public sealed partial class GpuBackend
                 continue;
             }
             weight.Kernels.One(
-                _stream, RowGroups(rows, chosen.Count), weight.Bytes, _device.Tables, View(input), chosen.Chosen, View(outputs[i]), shape);
+                _stream, RowGroups(rows, chosen.Count), weight.Bytes, _device.Tables, values, chosen.Chosen, View(outputs[i]), shape);
         }
     }
 

@@ -27,8 +27,14 @@ internal sealed class GpuKernels(Accelerator accelerator)
     private readonly Lazy<Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int>> _activate =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Activation, Floats, Floats, int>(ElementwiseKernels.Activate));
 
-    private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Bytes, Int8Layout>> _quantize =
-        new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Bytes, Int8Layout>(Int8MatVecKernels.Quantize));
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Bytes, Int8Layout>> _quantize =
+        new(() => accelerator.LoadKernel<Floats, Bytes, Int8Layout>(QuantizeKernels.Quantize));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Activation, Floats, Floats, int, Bytes, Int8Layout>> _activateAndQuantize =
+        new(() => accelerator.LoadKernel<Activation, Floats, Floats, int, Bytes, Int8Layout>(QuantizeKernels.ActivateAndQuantize));
+
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, Bytes, Int8Layout, float>> _normAndQuantize =
+        new(() => accelerator.LoadKernel<Floats, Floats, Floats, Bytes, Int8Layout, float>(QuantizeKernels.NormAndQuantize));
 
     private readonly Lazy<Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int>> _gather =
         new(() => accelerator.LoadAutoGroupedKernel<Index1D, Floats, Ints, Floats, int>(ElementwiseKernels.Gather));
@@ -80,8 +86,15 @@ internal sealed class GpuKernels(Accelerator accelerator)
     /// <inheritdoc cref="ElementwiseKernels.Activate"/>
     public Action<AcceleratorStream, Index1D, Activation, Floats, Floats, int> Activate => _activate.Value;
 
-    /// <inheritdoc cref="Int8MatVecKernels.Quantize"/>
-    public Action<AcceleratorStream, Index1D, Floats, Bytes, Int8Layout> Quantize => _quantize.Value;
+    /// <inheritdoc cref="QuantizeKernels.Quantize"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Bytes, Int8Layout> Quantize => _quantize.Value;
+
+    /// <inheritdoc cref="QuantizeKernels.ActivateAndQuantize"/>
+    public Action<AcceleratorStream, KernelConfig, Activation, Floats, Floats, int, Bytes, Int8Layout> ActivateAndQuantize =>
+        _activateAndQuantize.Value;
+
+    /// <inheritdoc cref="QuantizeKernels.NormAndQuantize"/>
+    public Action<AcceleratorStream, KernelConfig, Floats, Floats, Floats, Bytes, Int8Layout, float> NormAndQuantize => _normAndQuantize.Value;
 
     /// <inheritdoc cref="ElementwiseKernels.Gather"/>
     public Action<AcceleratorStream, Index1D, Floats, Ints, Floats, int> Gather => _gather.Value;

@@ -24,19 +24,24 @@ internal sealed class Int8Kernels
     };
 
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> _one;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, Int8Matrices, Bytes, Int8Layout, int>> _several;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> _four;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>> _tile;
     private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> _embed;
 
     private Int8Kernels(
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>> one,
+        Func<Action<AcceleratorStream, KernelConfig, Int8Matrices, Bytes, Int8Layout, int>> several,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape>> four,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>> tile,
         Func<Action<AcceleratorStream, Index1D, Bytes, Ints, Floats, int>> embed, BlockPart[] parts) =>
-        (_one, _four, _tile, _embed, Parts) = (new(one), new(four), new(tile), new(embed), parts);
+        (_one, _several, _four, _tile, _embed, Parts) = (new(one), new(several), new(four), new(tile), new(embed), parts);
 
     /// <inheritdoc cref="Int8MatVecKernels.One{TFormat}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape> One => _one.Value;
+
+    /// <inheritdoc cref="Int8MatVecKernels.Several{TFormat}"/>
+    public Action<AcceleratorStream, KernelConfig, Int8Matrices, Bytes, Int8Layout, int> Several => _several.Value;
 
     /// <inheritdoc cref="Int8MatVecKernels.Four{TFormat}"/>
     public Action<AcceleratorStream, KernelConfig, Bytes, Bytes, Int8Layout, Floats, MatVecShape> Four => _four.Value;
@@ -62,6 +67,7 @@ internal sealed class Int8Kernels
     private static Int8Kernels Load<TFormat>(Accelerator accelerator, params BlockPart[] parts)
         where TFormat : unmanaged, IInt8Format => new(
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Floats, MatVecShape>(Int8MatVecKernels.One<TFormat>),
+            () => accelerator.LoadKernel<Int8Matrices, Bytes, Int8Layout, int>(Int8MatVecKernels.Several<TFormat>),
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Floats, MatVecShape>(Int8MatVecKernels.Four<TFormat>),
             () => accelerator.LoadKernel<Bytes, Bytes, Int8Layout, Ints, Ints, Floats, MatVecShape, int>(
                 TensorCore.IsIn(accelerator) ? Int8TensorKernels.Multiply<TFormat> : Int8TileKernels.Multiply<TFormat>),

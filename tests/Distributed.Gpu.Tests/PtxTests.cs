@@ -40,8 +40,8 @@ public sealed class PtxTests : IDisposable
     public void Products_of_bytes_take_four_at_once_and_load_sixteen_bytes_at_once(int architecture)
     {
         using var backend = Backend(architecture);
-        var kernels = KernelMethods.All().Where(kernel => kernel.DeclaringType == typeof(Int8MatVecKernels) && kernel.Name is ("One" or "Four")).ToList();
-        Assert.Equal(2 * Int8Formats, kernels.Count);
+        var kernels = KernelMethods.All().Where(kernel => kernel.DeclaringType == typeof(Int8MatVecKernels) && kernel.Name != "Embed").ToList();
+        Assert.Equal(3 * Int8Formats, kernels.Count);
         foreach (var kernel in kernels)
         {
             var ptx = Compile(backend, kernel);

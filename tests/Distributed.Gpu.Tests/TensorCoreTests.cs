@@ -118,8 +118,8 @@ public sealed class TensorCoreTests : IDisposable
         using var packed = _accelerator.Allocate1D<byte>(layout.Bytes);
         using var none = _accelerator.Allocate1D<int>(1);
         var stream = _accelerator.DefaultStream;
-        _accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<byte>, Int8Layout>(Int8MatVecKernels.Quantize)(
-            stream, Tokens * Columns / 32, input.View, packed.View, layout);
+        _accelerator.LoadKernel<ArrayView<float>, ArrayView<byte>, Int8Layout>(QuantizeKernels.Quantize)(
+            stream, new KernelConfig((int)layout.Blocks / Int8TileKernels.StepBlocks, Int8TensorKernels.Threads), input.View, packed.View, layout);
 
         var shape = new MatVecShape(Rows, Columns, Tokens, InputDivisor: 1, Add: 0);
         using var expected = _accelerator.Allocate1D<float>(Tokens * Rows);

@@ -26,9 +26,13 @@ public static class ElementwiseKernels
 
     /// <summary>gate = activation(gate) × up; without <paramref name="hasUp"/>, activation(gate).</summary>
     [Kernel]
-    public static void Activate(Index1D i, Activation activation, ArrayView<float> gate, ArrayView<float> up, int hasUp)
+    public static void Activate(Index1D i, Activation activation, ArrayView<float> gate, ArrayView<float> up, int hasUp) =>
+        gate[i] = Activated(activation, gate[i], up[i], hasUp);
+
+    /// <summary>activation(gate) × up; without <paramref name="hasUp"/>, activation(gate).</summary>
+    public static float Activated(Activation activation, float gate, float up, int hasUp)
     {
-        var x = gate[i];
+        var x = gate;
         float scaled;
         if (activation == Activation.Silu)
             scaled = x;
@@ -41,8 +45,8 @@ public static class ElementwiseKernels
         }
         var y = x / (1 + DeviceMath.Exp(-scaled));
         if (hasUp != 0)
-            y *= activation == Activation.ClampedSwish ? Math.Max(Math.Min(up[i], ClampLimit), -ClampLimit) + 1 : up[i];
-        gate[i] = y;
+            y *= activation == Activation.ClampedSwish ? Math.Max(Math.Min(up, ClampLimit), -ClampLimit) + 1 : up;
+        return y;
     }
 
     /// <summary>target[row] = source[rows[row]].</summary>

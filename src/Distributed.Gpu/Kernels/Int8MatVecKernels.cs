@@ -16,6 +16,9 @@ public readonly record struct Int8Layout(int Tokens, int Columns)
     /// <summary>Where the sums begin, in words of four bytes.</summary>
     public long Sums => Scales + ((long)Tokens * Columns / 32);
 
+    /// <summary>Blocks of 32 values.</summary>
+    public long Blocks => (long)Tokens * Columns / Int8MatVecKernels.BlockLength;
+
     /// <summary>Bytes of all.</summary>
     public long Bytes => (Sums + ((long)Tokens * Columns / 32)) * 4;
 }
@@ -39,32 +42,6 @@ public static class Int8MatVecKernels
     /// <summary>Lanes that share a row: it is what the order of additions depends on, so it is the same in all kernels.</summary>
     public static int LanesOfRow() => Math.Min(MostLanes, Warp.WarpSize);
 
-    /// <summary>Turns inputs into bytes: a thread for each 32 values.</summary>
-    /// <param name="index">[tokens, columns / 32]</param>
-    /// <param name="input">[tokens, columns]</param>
-    /// <param name="output">Room for the layout.</param>
-    /// <param name="layout">The layout.</param>
-    [Kernel]
-    public static void Quantize(Index1D index, ArrayView<float> input, ArrayView<byte> output, Int8Layout layout)
-    {
-        int block = index;
-        var first = (long)block * BlockLength;
-        var largest = 0f;
-        for (var i = 0; i < BlockLength; i++)
-            largest = Math.Max(largest, Math.Abs(input[first + i]));
-        // The reciprocal of the smallest magnitudes would be infinite; they vanish beside everything else.
-        var inverse = largest < 1e-30f ? 0 : 127 / largest;
-        var sum = 0;
-        for (var i = 0; i < BlockLength; i++)
-        {
-            var number = DeviceMath.Round(input[first + i] * inverse);
-            output[first + i] = (byte)number;
-            sum += number;
-        }
-        output.Cast<float>()[layout.Scales + block] = largest / 127;
-        output.Cast<int>()[layout.Sums + block] = sum;
-    }
-
     /// <summary>One input for each row; with experts, of the matrix of its own.</summary>
     /// <typeparam name="TFormat">The weights' format.</typeparam>
     /// <param name="weights">All rows.</param>
@@ -79,7 +56,6 @@ public static class Int8MatVecKernels
         MatVecShape shape)
         where TFormat : unmanaged, IInt8Format
     {
-        var format = default(TFormat);
         var lanes = LanesOfRow();
         var rows = Group.DimX / lanes;
         var groups = (shape.Rows + rows - 1) / rows;
@@ -88,14 +64,41 @@ public static class Int8MatVecKernels
         long weightRow = Math.Min(row, shape.Rows - 1);
         if (experts.Length > 0)
             weightRow += (long)experts[token] * shape.Rows;
-        var blocks = shape.Columns / BlockLength;
-        var x = (long)(token / shape.InputDivisor) * blocks;
-        var sum = 0f;
-        for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
-            sum = Add(sum, format.Read(weights, weightRow, shape.Columns, block), input, layout, x + block);
-        sum = WarpSum.OfLanes(sum, lanes);
+        var sum = Product<TFormat>(weights, weightRow, input, layout, token / shape.InputDivisor, shape.Columns);
         if (Group.IdxX % lanes == 0 && row < shape.Rows)
             MatVecKernels.Put(output, ((long)token * shape.Rows) + row, sum, shape.Add);
+    }
+
+    /// <summary>One input for the rows of several matrices.</summary>
+    /// <typeparam name="TFormat">The weights' format.</typeparam>
+    /// <param name="matrices">The matrices and where their products go.</param>
+    /// <param name="input">The input.</param>
+    /// <param name="layout">The input's layout.</param>
+    /// <param name="columns">Values per row.</param>
+    [Kernel]
+    public static void Several<TFormat>(Int8Matrices matrices, ArrayView<byte> input, Int8Layout layout, int columns)
+        where TFormat : unmanaged, IInt8Format
+    {
+        var lanes = LanesOfRow();
+        var perGroup = Group.DimX / lanes;
+        var group = Grid.IdxX;
+        var (weights, output, rows) = (matrices.First, matrices.FirstOutput, matrices.FirstRows);
+        var groups = (rows + perGroup - 1) / perGroup;
+        if (group >= groups)
+        {
+            group -= groups;
+            (weights, output, rows) = (matrices.Second, matrices.SecondOutput, matrices.SecondRows);
+            groups = (rows + perGroup - 1) / perGroup;
+            if (group >= groups)
+            {
+                group -= groups;
+                (weights, output, rows) = (matrices.Third, matrices.ThirdOutput, matrices.ThirdRows);
+            }
+        }
+        var row = (group * perGroup) + (Group.IdxX / lanes);
+        var sum = Product<TFormat>(weights, Math.Min(row, rows - 1), input, layout, 0, columns);
+        if (Group.IdxX % lanes == 0 && row < rows)
+            output[row] = sum;
     }
 
     /// <summary>Four inputs for each row; no experts.</summary>
@@ -150,6 +153,18 @@ public static class Int8MatVecKernels
     {
         var format = default(TFormat);
         output[index] = format.Value(weights, tokens[index / columns], columns, index % columns);
+    }
+
+    /// <summary>The product of a row with an input, in all lanes that share the row. All lanes of the warp must be here.</summary>
+    private static float Product<TFormat>(
+        ArrayView<byte> weights, long row, ArrayView<byte> input, Int8Layout layout, long token, int columns)
+        where TFormat : unmanaged, IInt8Format
+    {
+        var (lanes, blocks) = (LanesOfRow(), columns / BlockLength);
+        var sum = 0f;
+        for (var block = Group.IdxX % lanes; block < blocks; block += lanes)
+            sum = Add(sum, default(TFormat).Read(weights, row, columns, block), input, layout, (token * blocks) + block);
+        return WarpSum.OfLanes(sum, lanes);
     }
 
     /// <summary>Adds 32 weights times 32 values of an input.</summary>

@@ -18,12 +18,18 @@ public static class NormKernels
         var shared = SharedMemory.Allocate<float>(WarpSum.MaxWarps);
         var start = (long)Grid.IdxX * width;
         var at = Grid.IdxX % runs * width % (int)weight.Length;
+        var scale = RmsScale(input, start, width, eps, shared);
+        for (var i = Group.IdxX; i < width; i += Group.DimX)
+            output[start + i] = input[start + i] * scale * weight[at + i];
+    }
+
+    /// <summary>What a run's values are multiplied by: 1 / sqrt(mean(x²) + eps), in all threads of the group.</summary>
+    public static float RmsScale(ArrayView<float> input, long start, int width, float eps, ArrayView<float> shared)
+    {
         var squares = 0f;
         for (var i = Group.IdxX; i < width; i += Group.DimX)
             squares += input[start + i] * input[start + i];
-        var scale = 1 / MathF.Sqrt((WarpSum.OfGroup(squares, shared) / width) + eps);
-        for (var i = Group.IdxX; i < width; i += Group.DimX)
-            output[start + i] = input[start + i] * scale * weight[at + i];
+        return 1 / MathF.Sqrt((WarpSum.OfGroup(squares, shared) / width) + eps);
     }
 
     /// <summary>y = (x − mean) / sqrt(variance + eps) × weight + bias; y may be x.</summary>

@@ -21,6 +21,22 @@ public static class WarpSum
         return value;
     }
 
+    /// <inheritdoc cref="OfLanes(float, int)"/>
+    public static int OfLanes(int value, int lanes)
+    {
+        for (var distance = lanes >> 1; distance > 0; distance >>= 1)
+            value += Warp.ShuffleXor(value, distance);
+        return value;
+    }
+
+    /// <summary>The largest of so many neighbouring lanes' values, in all of them. All lanes of the warp must be here.</summary>
+    public static float LargestOfLanes(float value, int lanes)
+    {
+        for (var distance = lanes >> 1; distance > 0; distance >>= 1)
+            value = Math.Max(value, Warp.ShuffleXor(value, distance));
+        return value;
+    }
+
     /// <summary>The sum over a group of whole warps, in all its threads; shared memory is free again behind it.</summary>
     /// <param name="value">The thread's part.</param>
     /// <param name="shared">Shared memory for <see cref="MaxWarps"/> values.</param>
