@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Distributed.Core.Quantization;
 using Distributed.Gpu.Formats;
 using Distributed.Gpu.Kernels;
@@ -14,7 +15,7 @@ namespace Distributed.Gpu;
 internal sealed class FormatKernels
 {
     // The table of formats: one row for each that kernels read.
-    private static readonly Dictionary<QuantType, Func<Accelerator, FormatKernels>> Formats = new()
+    private static readonly Dictionary<QuantType, Func<Accelerator, KernelClock, string, FormatKernels>> Formats = new()
     {
         [F32.Type] = Load<F32Format>,
         [F16.Type] = Load<F16Format>,
@@ -46,6 +47,8 @@ internal sealed class FormatKernels
         [IQ3_S.Type] = Load<IQ3_SFormat>,
     };
 
+    private readonly KernelClock _clock;
+    private readonly string _format;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Ints, Floats, MatVecShape>> _one;
     private readonly Lazy<Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Floats, MatVecShape>> _four;
     private readonly Lazy<Action<AcceleratorStream, Index1D, Bytes, Books, Ints, Floats, int>> _embed;
@@ -53,28 +56,36 @@ internal sealed class FormatKernels
     private FormatKernels(
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Ints, Floats, MatVecShape>> one,
         Func<Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Floats, MatVecShape>> four,
-        Func<Action<AcceleratorStream, Index1D, Bytes, Books, Ints, Floats, int>> embed) =>
-        (_one, _four, _embed) = (new(one), new(four), new(embed));
+        Func<Action<AcceleratorStream, Index1D, Bytes, Books, Ints, Floats, int>> embed, KernelClock clock, string format) =>
+        (_one, _four, _embed, _clock, _format) = (new(one), new(four), new(embed), clock, format);
 
     /// <inheritdoc cref="MatVecKernels.One{TFormat}"/>
-    public Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Ints, Floats, MatVecShape> One => _one.Value;
+    public Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Ints, Floats, MatVecShape> One => Next(_one);
 
     /// <inheritdoc cref="MatVecKernels.Four{TFormat}"/>
-    public Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Floats, MatVecShape> Four => _four.Value;
+    public Action<AcceleratorStream, KernelConfig, Bytes, Books, Floats, Floats, MatVecShape> Four => Next(_four);
 
     /// <inheritdoc cref="MatVecKernels.Embed{TFormat}"/>
-    public Action<AcceleratorStream, Index1D, Bytes, Books, Ints, Floats, int> Embed => _embed.Value;
+    public Action<AcceleratorStream, Index1D, Bytes, Books, Ints, Floats, int> Embed => Next(_embed);
 
     /// <summary>The names of all formats, for messages.</summary>
     public static string Names => string.Join(", ", Formats.Keys.Select(type => type.Name));
 
     /// <summary>The kernels for a format; null when there are none.</summary>
-    public static FormatKernels? Create(QuantType type, Accelerator accelerator) =>
-        Formats.TryGetValue(type, out var load) ? load(accelerator) : null;
+    public static FormatKernels? Create(QuantType type, Accelerator accelerator, KernelClock clock) =>
+        Formats.TryGetValue(type, out var load) ? load(accelerator, clock, type.Name) : null;
 
-    private static FormatKernels Load<TFormat>(Accelerator accelerator)
+    private static FormatKernels Load<TFormat>(Accelerator accelerator, KernelClock clock, string format)
         where TFormat : unmanaged, IWeightFormat => new(
             () => accelerator.LoadKernel<Bytes, Books, Floats, Ints, Floats, MatVecShape>(MatVecKernels.One<TFormat>),
             () => accelerator.LoadKernel<Bytes, Books, Floats, Floats, MatVecShape>(MatVecKernels.Four<TFormat>),
-            () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Books, Ints, Floats, int>(MatVecKernels.Embed<TFormat>));
+            () => accelerator.LoadAutoGroupedKernel<Index1D, Bytes, Books, Ints, Floats, int>(MatVecKernels.Embed<TFormat>),
+            clock, format);
+
+    private TKernel Next<TKernel>(Lazy<TKernel> kernel, [CallerMemberName] string name = "")
+    {
+        _clock.Next(name, _format);
+        return kernel.Value;
+    }
 }
+

@@ -24,7 +24,7 @@ public sealed class GpuAccelerator
         (Name, Accelerator) = (name, accelerator);
         GroupThreads = Math.Min(MaxGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize * accelerator.WarpSize;
         IsTensor = TensorCore.IsIn(accelerator);
-        Kernels = new GpuKernels(accelerator);
+        Kernels = new GpuKernels(accelerator, Clock);
         _tables = accelerator.Allocate1D(DeviceTables.Create());
     }
 
@@ -54,6 +54,9 @@ public sealed class GpuAccelerator
     /// <summary>Inputs in a tile of a product of bytes.</summary>
     internal int TileTokens => IsTensor ? Int8TensorKernels.TileTokens : Int8TileKernels.TileTokens;
 
+    /// <summary>Times the kernels of one of its backends, when told to.</summary>
+    internal KernelClock Clock { get; } = new();
+
     /// <summary>The kernels that know no format of weights.</summary>
     internal GpuKernels Kernels { get; }
 
@@ -68,7 +71,7 @@ public sealed class GpuAccelerator
         lock (_gate)
         {
             if (!_int8.TryGetValue(tensor.Type, out var kernels))
-                _int8.Add(tensor.Type, kernels = Int8Kernels.Create(tensor.Type, Accelerator));
+                _int8.Add(tensor.Type, kernels = Int8Kernels.Create(tensor.Type, Accelerator, Clock));
             return kernels;
         }
     }
@@ -78,7 +81,7 @@ public sealed class GpuAccelerator
     {
         lock (_gate)
         {
-            if (!_formats.TryGetValue(type, out var kernels) && FormatKernels.Create(type, Accelerator) is { } created)
+            if (!_formats.TryGetValue(type, out var kernels) && FormatKernels.Create(type, Accelerator, Clock) is { } created)
                 _formats.Add(type, kernels = created);
             return kernels;
         }

@@ -30,7 +30,7 @@ public sealed partial class GpuBackend : Backend
         _device = device;
         _kernels = device.Kernels;
         _stream = device.Accelerator.CreateStream();
-        _transfers = new HostTransfers(device.Accelerator, _stream);
+        _transfers = new HostTransfers(device.Accelerator, _stream, device.Clock);
         _memory = new GpuMemory(device);
         _tokens = new DeviceInts(device.Accelerator, _transfers);
         _gathered = new DeviceInts(device.Accelerator, _transfers);
@@ -55,6 +55,13 @@ public sealed partial class GpuBackend : Backend
 
     /// <summary>Bytes allocated on the device.</summary>
     public long DeviceBytes => _memory.Bytes;
+
+    /// <summary>Times each kernel from now on; no other backend of the device may run meanwhile.</summary>
+    public void StartClock() => _device.Clock.Start(_stream);
+
+    /// <summary>Waits for the device and ends what <see cref="StartClock"/> began.</summary>
+    /// <returns>A row for each kernel and for copies, those first that took longest.</returns>
+    public IReadOnlyList<KernelTime> StopClock() => _device.Clock.Stop();
 
     /// <inheritdoc/>
     public override void Prepare(StageMemory forecast, int pieces) => _memory.Prepare(forecast.Total, pieces);

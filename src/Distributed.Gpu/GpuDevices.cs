@@ -33,8 +33,8 @@ public static class GpuDevices
     // How each kind is switched on, by what stands before the colon of its devices' names, and the library that ILGPU asks for.
     private static readonly (string Kind, string Library, Action<Context.Builder> Enable)[] Kinds =
     [
-        ("cuda", OperatingSystem.IsWindows() ? "nvcuda" : "cuda", builder => builder.WithPackedDot().WithFused().WithTensorCore().Cuda()),
-        ("opencl", "OpenCL", builder => builder.WithPackedDot().WithFused().OpenCL()),
+        ("cuda", OperatingSystem.IsWindows() ? "nvcuda" : "cuda", builder => builder.Profiling().WithPackedDot().WithFused().WithTensorCore().Cuda()),
+        ("opencl", "OpenCL", builder => builder.Profiling().WithPackedDot().WithFused().OpenCL()),
     ];
 
     // ILGPU asks for libcuda.so and libOpenCL.so, which come with what is for building programs; those that only run them have these.
@@ -92,7 +92,7 @@ public static class GpuDevices
     /// <summary>ILGPU's device without a card, with groups of so many threads.</summary>
     internal static GpuAccelerator OpenCpu(string name, int warpSize, int warps)
     {
-        var context = Context.Create(builder => builder.CPU(new CPUDevice(warpSize, warps, 1)));
+        var context = Context.Create(builder => builder.Profiling().CPU(new CPUDevice(warpSize, warps, 1)));
         return new GpuAccelerator(name, context.GetCPUDevice(0).CreateAccelerator(context));
     }
 

@@ -17,9 +17,11 @@ internal sealed class HostTransfers : IDisposable
     private readonly PageLockedArray1D<byte> _staging;
     private int _used;
 
-    public HostTransfers(Accelerator accelerator, AcceleratorStream stream)
+    private readonly KernelClock _clock;
+
+    public HostTransfers(Accelerator accelerator, AcceleratorStream stream, KernelClock clock)
     {
-        _stream = stream;
+        (_stream, _clock) = (stream, clock);
         _staging = accelerator.AllocatePageLocked1D<byte>(StagingBytes);
     }
 
@@ -32,6 +34,7 @@ internal sealed class HostTransfers : IDisposable
     {
         if (source.IsEmpty)
             return;
+        _clock.Next("copy to the device");
         var bytes = MemoryMarshal.AsBytes(source);
         var view = target.Cast<byte>().SubView(0, bytes.Length);
         if (bytes.Length > StagingBytes / 2)
@@ -52,6 +55,7 @@ internal sealed class HostTransfers : IDisposable
     /// <summary>Copies to the host, and waits until everything enqueued is done.</summary>
     public void Download(ArrayView<float> source, Span<float> target)
     {
+        _clock.Next("copy to the host");
         if (!target.IsEmpty)
             source.SubView(0, target.Length).CopyToCPU(_stream, target);
         Wait();

@@ -129,6 +129,13 @@ public sealed partial class GpuDeviceTests : IDisposable
         Assert.Equal(
             ["Q8_0 decode 1", "Q8_0 prefill 1", "Q8_0 decode 1", "Q8_0 decode 16", "Q4_0 prefill 1", "Q4_0 decode 1", "Q4_0 decode 16"],
             rows.EnumerateArray().Select(row => $"{row.GetProperty("type")} {row.GetProperty("test")} {row.GetProperty("sequences")}"));
+        // Of the sample: queries, keys and values in one launch, gate and up in another.
+        Assert.Contains(
+            document.GetProperty("kernels").EnumerateArray(),
+            row => (row.GetProperty("model").GetString(), row.GetProperty("kernel").GetString(), row.GetProperty("launchesPerToken").GetDouble())
+                == ("Tales 5M", "Several Q8_0", 2 * 8));
+        var kernels = (await File.ReadAllLinesAsync(Path.Combine(folder, "kernels.csv"))).Select(line => line.Split(','));
+        Assert.Equal(["kernel", "all", "all", "all"], kernels.Select(cells => cells[^4]).Where(name => name is "kernel" or "all"));
         // No layer on the device, and the only one; the prompt and the answer of each.
         var splits = (await File.ReadAllLinesAsync(Path.Combine(folder, "data.csv")))[1..];
         Assert.Equal(["0,1,decode", "0,1,prefill", "1,0,decode", "1,0,prefill"], splits.Select(line => string.Join(',', line.Split(',')[..3])).Order());

@@ -105,7 +105,7 @@ public sealed class TensorCoreTests : IDisposable
     {
         var tensor = TestTensors.Random(type, Rows, Columns, seed: 5);
         var bytes = Enumerable.Range(0, Rows).SelectMany(row => tensor.Row(row).ToArray()).ToArray();
-        if (Int8Kernels.Create(type, _accelerator).Parts is { Length: > 0 } parts)
+        if (Int8Kernels.Create(type, _accelerator, new KernelClock()).Parts is { Length: > 0 } parts)
         {
             var file = bytes.ToArray();
             BlockPlanes.Rearrange(file, bytes, parts);

@@ -23,6 +23,10 @@ internal sealed class LabGpuCommand : Command
     private const int DefaultGreedy = 200;
     private const int ManySequences = 16;
     private const int SplitPrefill = 512;
+    private const int WarmUpTokens = 4;
+
+    // What the driver may have taken more or less than was asked for, as a part of it.
+    private const double MemoryTolerance = 0.03;
 
     private readonly Terminal _terminal;
 
@@ -78,20 +82,29 @@ internal sealed class LabGpuCommand : Command
         }
         using var folder = new LabFolder(_out.Name, flags.GetValue(_out), "gpu");
 
-        var checks = Check(flags, types, golden, device, LocalDevice.Open(DeviceInventory.Cpu, threads), folder, cancellation);
+        using var checksCsv = new LabCsv(folder.File("checks.csv"), CheckRow.Heads);
+        using var kernelsCsv = new LabCsv(folder.File("kernels.csv"), KernelRow.Heads);
+        var checks = new List<CheckRow>();
+        Check(flags, types, golden, device, LocalDevice.Open(DeviceInventory.Cpu, threads), Checked, cancellation);
         var rows = new List<BenchRow>();
+        var kernels = new List<KernelRow>();
         using (var sample = BenchModel.Open(SampleModel.Path))
         {
             var tokens = Math.Min(split.Decode, sample.Model.Config.ContextLength);
             var options = TestsOf(flags, device) with { Tests = [new BenchTest(TestKind.Decode, tokens, 0, 1)] };
             rows.AddRange(await BenchAsync(sample, options, device, cancellation));
+            TimeKernels(sample, Math.Min(split.Decode, sample.Model.Config.ContextLength - WarmUpTokens));
         }
         // The last one is split, too.
         foreach (var plan in plans.Reverse())
         {
             using var model = BenchModel.Make(_terminal, plan, 1, save: null, asFile: plan == plans[0], cancellation);
-            rows.AddRange(await BenchAsync(model, TestsOf(flags, device), device, cancellation));
+            var measured = await BenchAsync(model, TestsOf(flags, device), device, cancellation);
+            rows.AddRange(measured);
             folder.WriteJson("bench.json", rows);
+            if (measured[0].Memory is { DeviceTaken: { } taken } memory)
+                Checked(new CheckRow("memory", model.Type, Math.Abs(((double)taken / memory.Forecast) - 1), MemoryTolerance));
+            TimeKernels(model, split.Decode);
             if (plan == plans[0])
             {
                 var devices = new SplitTargetFlags(null, null, null, threads, threads, device);
@@ -101,7 +114,7 @@ internal sealed class LabGpuCommand : Command
 
         if (flags.GetValue(CommonOptions.Json))
         {
-            Json.Write(_terminal.Out, new { checks, bench = rows });
+            Json.Write(_terminal.Out, new { checks, bench = rows, kernels });
         }
         else
         {
@@ -110,12 +123,30 @@ internal sealed class LabGpuCommand : Command
                 table.Line(check.Check, check.Model, $"{check.Found:G3}", $"{check.Allowed:G3}", check.Passed ? "yes" : "NO");
             _terminal.OutConsole.Write(table);
             _terminal.OutConsole.Write(BenchTable.Of(rows));
+            _terminal.OutConsole.Write(KernelRow.TableOf(kernels));
         }
-        _terminal.Error.WriteLine($"setup.json, checks.csv, bench.json, data.csv, split.png and split.svg are in {folder}");
+        _terminal.Error.WriteLine($"setup.json, checks.csv, bench.json, kernels.csv, data.csv, split.png and split.svg are in {folder}");
         if (checks.All(check => check.Passed))
             return ExitCode.Done;
         _terminal.Error.WriteLine($"error: {checks.Count(check => !check.Passed)} of {checks.Count} checks did not pass on {device.Name}");
         return ExitCode.Failed;
+
+        void Checked(CheckRow row)
+        {
+            checksCsv.Add(row.Cells);
+            checks.Add(row);
+        }
+
+        void TimeKernels(BenchModel model, int tokens)
+        {
+            _terminal.Error.WriteLine($"{model.Type}: kernels of {tokens} tokens");
+            using var loaded = new DeviceModel(model.Model, device, CommonOptions.Defaults.KvType, WarmUpTokens + tokens);
+            foreach (var row in KernelRow.Of(model.Model.Config.Name, model.Type, loaded.TimeKernels(WarmUpTokens, tokens, cancellation), tokens))
+            {
+                kernelsCsv.Add(row.Cells);
+                kernels.Add(row);
+            }
+        }
     }
 
     private List<QuantType> ReadTypes(ParseResult flags)
@@ -155,24 +186,15 @@ internal sealed class LabGpuCommand : Command
         { Device = device.Name };
     }
 
-    private List<CheckRow> Check(
-        ParseResult flags, List<QuantType> types, IReadOnlyList<string> golden, Device device, Device processor, LabFolder folder,
+    private void Check(
+        ParseResult flags, List<QuantType> types, IReadOnlyList<string> golden, Device device, Device processor, Action<CheckRow> checkedRow,
         CancellationToken cancellation)
     {
-        var rows = new List<CheckRow>();
-        using var csv = new LabCsv(folder.File("checks.csv"), CheckRow.Heads);
-        var checks = new DeviceChecks(device, processor, Checked, cancellation);
+        var checks = new DeviceChecks(device, processor, checkedRow, cancellation);
         foreach (var type in types)
             checks.CheckFormat(type);
         checks.CheckGolden(_golden.Name, golden);
         checks.CheckGreedy(flags.GetValue(_greedy) ?? DefaultGreedy);
-        return rows;
-
-        void Checked(CheckRow row)
-        {
-            csv.Add(row.Cells);
-            rows.Add(row);
-        }
     }
 
     private Task<IReadOnlyList<BenchRow>> BenchAsync(BenchModel model, BenchOptions options, Device device, CancellationToken cancellation) =>

@@ -10,7 +10,7 @@ using Distributed.Worker;
 namespace Distributed.Cli.Lab;
 
 /// <summary>What a check came to.</summary>
-/// <param name="Check"><c>logits</c>, <c>bits</c>, <c>golden</c> or <c>greedy</c>.</param>
+/// <param name="Check"><c>logits</c>, <c>bits</c>, <c>golden</c>, <c>greedy</c> or <c>memory</c>.</param>
 /// <param name="Model">The model, or the format of its weights.</param>
 /// <param name="Found">How far apart, in the check's own unit.</param>
 /// <param name="Allowed">The most that passes.</param>

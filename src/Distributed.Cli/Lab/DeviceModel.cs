@@ -1,6 +1,7 @@
 using Distributed.Core;
 using Distributed.Engine;
 using Distributed.Engine.KvCache;
+using Distributed.Gpu;
 using Distributed.Worker;
 
 namespace Distributed.Cli.Lab;
@@ -73,6 +74,29 @@ internal sealed class DeviceModel : IDisposable
         }
         _stage.KvCache.Release(0);
         return drawn;
+    }
+
+    /// <summary>Times each kernel while one token after another is computed, as decoding does.</summary>
+    /// <param name="warmUp">Tokens before, in which kernels are compiled.</param>
+    /// <param name="count">Tokens to time.</param>
+    /// <param name="cancellation">Gives up between two tokens.</param>
+    /// <returns>Of all those tokens together; empty for a device whose kernels are not timed.</returns>
+    public IReadOnlyList<KernelTime> TimeKernels(int warmUp, int count, CancellationToken cancellation)
+    {
+        if (_backend is not GpuBackend card)
+            return [];
+        var random = new Random(1);
+        var logits = new float[_stage.Config.VocabSize];
+        for (var i = 0; i < warmUp + count; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (i == warmUp)
+                card.StartClock();
+            _stage.Forward([new SequenceSlice(0, i, 1)], [random.Next(_stage.Config.VocabSize)], [0], [], logits);
+        }
+        var kernels = card.StopClock();
+        _stage.KvCache.Release(0);
+        return kernels;
     }
 
     /// <inheritdoc/>
