@@ -23,6 +23,7 @@ public sealed class GpuAccelerator
     {
         (Name, Accelerator) = (name, accelerator);
         GroupThreads = Math.Min(MaxGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize * accelerator.WarpSize;
+        WideGroupThreads = Math.Min(WarpSum.MaxWarps, accelerator.MaxNumThreadsPerGroup / accelerator.WarpSize) * accelerator.WarpSize;
         IsTensor = TensorCore.IsIn(accelerator);
         Kernels = new GpuKernels(accelerator, Clock);
         _tables = accelerator.Allocate1D(DeviceTables.Create());
@@ -47,6 +48,9 @@ public sealed class GpuAccelerator
 
     /// <summary>Threads of a group whose threads work together: whole warps.</summary>
     internal int GroupThreads { get; }
+
+    /// <summary>Threads of a group that is alone with a row: as many whole warps as add up together.</summary>
+    internal int WideGroupThreads { get; }
 
     /// <summary>Whether products of many inputs run on tensor cores.</summary>
     internal bool IsTensor { get; }

@@ -113,6 +113,7 @@ public sealed partial class GpuBackend : Backend
         if (bytes <= _scratch.Length)
             return;
         _scratchApart?.Dispose();
+        _quantized = null;
         (_scratch, _scratchApart) = _memory.Allocate(bytes);
     }
 
@@ -128,13 +129,11 @@ public sealed partial class GpuBackend : Backend
     public override void Embed(ReadOnlySpan<int> tokens, Weight table, Activations output)
     {
         var weight = (GpuWeight)table;
+        var sent = _tokens.Upload(tokens);
         if (weight.Int8 is { } int8)
-        {
-            int8.Embed(_stream, Values(output, tokens.Length), weight.Bytes, _tokens.Upload(tokens), View(output), output.Columns);
-            return;
-        }
-        weight.Kernels.Embed(
-            _stream, Values(output, tokens.Length), weight.Bytes, _device.Tables, _tokens.Upload(tokens), View(output), output.Columns);
+            int8.Embed(_stream, Values(output, tokens.Length), weight.Bytes, sent, View(output), output.Columns);
+        else
+            weight.Kernels.Embed(_stream, Values(output, tokens.Length), weight.Bytes, _device.Tables, sent, View(output), output.Columns);
     }
 
     /// <inheritdoc/>
@@ -174,8 +173,11 @@ public sealed partial class GpuBackend : Backend
     }
 
     /// <inheritdoc/>
-    public override void Gather(Activations source, ReadOnlySpan<int> rows, Activations target) => _kernels.Gather(
-        _stream, Values(target, rows.Length), View(source), _gathered.Upload(rows), View(target), target.Columns);
+    public override void Gather(Activations source, ReadOnlySpan<int> rows, Activations target)
+    {
+        var sent = _gathered.Upload(rows);
+        _kernels.Gather(_stream, Values(target, rows.Length), View(source), sent, View(target), target.Columns);
+    }
 
     /// <inheritdoc/>
     public override void Dispose()

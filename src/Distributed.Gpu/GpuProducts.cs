@@ -37,7 +37,7 @@ public sealed partial class GpuBackend
             var normed = count == weights.Length ? scratch.SubView(0, 0) : scratch;
             bytes = BytesIn(layout);
             _kernels.NormAndQuantize(
-                _stream, new KernelConfig(rows, _device.GroupThreads), values, Floats(norm.Weight), normed, bytes.Value, layout, norm.Eps);
+                _stream, new KernelConfig(rows, _device.WideGroupThreads), values, Floats(norm.Weight), normed, bytes.Value, layout, norm.Eps);
             values = normed;
         }
         else if (norm is not null)
@@ -201,7 +201,7 @@ public sealed partial class GpuBackend
     /// <summary>Groups in which some lanes of a warp have 32 values of an input.</summary>
     private KernelConfig BlockGroups(Int8Layout layout)
     {
-        var perGroup = _device.GroupThreads / Math.Min(Int8MatVecKernels.BlockLength, _device.Accelerator.WarpSize);
+        var perGroup = _device.GroupThreads / QuantizeKernels.LanesOfBlock(_device.Accelerator.WarpSize);
         return new KernelConfig(checked((int)((layout.Blocks + perGroup - 1) / perGroup)), _device.GroupThreads);
     }
 

@@ -65,6 +65,8 @@ internal sealed class HostTransfers : IDisposable
     public void Wait()
     {
         _stream.Synchronize();
+        // What the device waits for from here on is the host.
+        _clock.Next("waiting for the host");
         Waits++;
         _used = 0;
     }

@@ -5,7 +5,7 @@ namespace Distributed.Gpu;
 /// <summary>What one kernel took on the device.</summary>
 /// <param name="Kernel">Its name, with the format that it reads, where it is one of a format.</param>
 /// <param name="Launches">How often it was launched.</param>
-/// <param name="Time">All launches together, with what the device waited for each.</param>
+/// <param name="Time">All launches together, each with what the device waited behind it for the next.</param>
 public sealed record KernelTime(string Kernel, int Launches, TimeSpan Time);
 
 /// <summary>
@@ -18,7 +18,11 @@ internal sealed class KernelClock
     private AcceleratorStream? _stream;
 
     /// <summary>Begins with what is enqueued next on a stream; launches on other streams may not come before the end.</summary>
-    public void Start(AcceleratorStream stream) => _stream = stream;
+    public void Start(AcceleratorStream stream)
+    {
+        Clear();
+        _stream = stream;
+    }
 
     /// <summary>Told before each launch.</summary>
     /// <param name="kernel">What comes.</param>
@@ -42,8 +46,13 @@ internal sealed class KernelClock
                 launches.Key, launches.Count(), TimeSpan.FromTicks(launches.Sum(launch => launch.Time.Ticks))))
             .OrderByDescending(kernel => kernel.Time)
             .ToList();
+        Clear();
+        return times;
+    }
+
+    private void Clear()
+    {
         _marks.ForEach(mark => mark.At.Dispose());
         _marks.Clear();
-        return times;
     }
 }

@@ -6,7 +6,7 @@ using Xunit.Sdk;
 namespace Distributed.Gpu.Tests;
 
 /// <summary>
-/// The tests of operations and of models on the first card with CUDA; skipped, by name, where there is none. A test that a class
+/// The tests of operations and of models on a card, <c>cuda:0</c> or the one that DISTRIBUTED_TEST_DEVICE names; skipped, by name, where there is none. A test that a class
 /// inherits cannot be skipped in it alone, so these classes are hidden from the runner and their tests called from here.
 /// </summary>
 public class CudaTests
@@ -15,6 +15,7 @@ public class CudaTests
     [
         typeof(CudaMatMulTests), typeof(CudaAttentionTests), typeof(CudaElementwiseTests), typeof(CudaExpertTests), typeof(CudaLogitsTests),
         typeof(CudaPrefillTests), typeof(CudaLongContextTests), typeof(CudaStepTests), typeof(CudaMemoryTests), typeof(CudaLoadTests),
+        typeof(CudaFusedTests),
     ];
 
     public static TheoryData<string, string, int> Cases
@@ -98,15 +99,20 @@ public class CudaTests
     {
         protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
     }
+
+    private sealed class CudaFusedTests : FusedTests
+    {
+        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+    }
 }
 
 /// <summary>A theory that needs a card with CUDA; skipped, by name, where there is none.</summary>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class CudaTheoryAttribute : TheoryAttribute
 {
-    public const string Device = "cuda:0";
+    public static readonly string Device = Environment.GetEnvironmentVariable("DISTRIBUTED_TEST_DEVICE") ?? "cuda:0";
 
-    private static readonly string? Reason = GpuDevices.Find().Any(card => card.Name == Device) ? null : "needs a card with CUDA";
+    private static readonly string? Reason = GpuDevices.Find().Any(card => card.Name == Device) ? null : $"needs {Device}";
 
     public CudaTheoryAttribute() => Skip = Reason;
 }

@@ -58,3 +58,8 @@ public sealed class IlgpuCpuLoadTests : LoadTests
 {
     protected override GpuBackend CreateBackend() => IlgpuCpu.CreateBackend();
 }
+
+public sealed class IlgpuCpuFusedTests : FusedTests
+{
+    protected override GpuBackend CreateBackend() => IlgpuCpu.CreateBackend();
+}

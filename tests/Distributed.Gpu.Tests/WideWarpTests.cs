@@ -38,3 +38,8 @@ public sealed class WideWarpPrefillTests : PrefillTests
 {
     protected override GpuBackend CreateBackend() => WideWarps.CreateBackend();
 }
+
+public sealed class WideWarpFusedTests : FusedTests
+{
+    protected override GpuBackend CreateBackend() => WideWarps.CreateBackend();
+}

@@ -87,14 +87,21 @@ internal sealed class DeviceModel : IDisposable
             return [];
         var random = new Random(1);
         var logits = new float[_stage.Config.VocabSize];
-        for (var i = 0; i < warmUp + count; i++)
+        IReadOnlyList<KernelTime> kernels = [];
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            if (i == warmUp)
-                card.StartClock();
-            _stage.Forward([new SequenceSlice(0, i, 1)], [random.Next(_stage.Config.VocabSize)], [0], [], logits);
+            for (var i = 0; i < warmUp + count; i++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                if (i == warmUp)
+                    card.StartClock();
+                _stage.Forward([new SequenceSlice(0, i, 1)], [random.Next(_stage.Config.VocabSize)], [0], [], logits);
+            }
         }
-        var kernels = card.StopClock();
+        finally
+        {
+            kernels = card.StopClock();
+        }
         _stage.KvCache.Release(0);
         return kernels;
     }

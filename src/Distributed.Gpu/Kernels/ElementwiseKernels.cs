@@ -37,7 +37,7 @@ public static class ElementwiseKernels
         if (activation == Activation.Silu)
             scaled = x;
         else if (activation == Activation.Gelu)
-            scaled = x * (1.5957691216f + (x * x * 0.0713548163f)); // 2 √(2/π), and the same times 0.044715
+            scaled = x * Fused.MultiplyAdd(x * x, 0.0713548163f, 1.5957691216f); // 2 √(2/π), and the same times 0.044715
         else
         {
             x = Math.Min(x, ClampLimit);

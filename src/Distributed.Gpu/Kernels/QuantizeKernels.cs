@@ -11,8 +11,8 @@ public static class QuantizeKernels
 {
     private const int BlockLength = Int8MatVecKernels.BlockLength;
 
-    /// <summary>Lanes that share 32 values.</summary>
-    public static int LanesOfBlock() => Math.Min(BlockLength, Warp.WarpSize);
+    /// <summary>Lanes that share 32 values: up to as many as there are, but none where two would exchange more than they save.</summary>
+    public static int LanesOfBlock(int warpSize) => warpSize > 2 ? Math.Min(BlockLength, warpSize) : 1;
 
     /// <summary>Values as they are: lanes for each 32 of them.</summary>
     /// <param name="input">[tokens, columns]</param>
@@ -36,7 +36,7 @@ public static class QuantizeKernels
     public static void ActivateAndQuantize(
         Activation activation, ArrayView<float> gate, ArrayView<float> up, int hasUp, ArrayView<byte> output, Int8Layout layout)
     {
-        var (lanes, block) = (LanesOfBlock(), BlockOf(layout));
+        var (lanes, block) = (LanesOfBlock(Warp.WarpSize), BlockOf(layout));
         if (block < layout.Blocks)
         {
             // Each value is read again by the thread that writes it here.
@@ -63,7 +63,7 @@ public static class QuantizeKernels
         var shared = SharedMemory.Allocate<float>(WarpSum.MaxWarps);
         var start = (long)Grid.IdxX * layout.Columns;
         var scale = NormKernels.RmsScale(input, start, layout.Columns, eps, shared);
-        var (lanes, blocks) = (LanesOfBlock(), layout.Columns / BlockLength);
+        var (lanes, blocks) = (LanesOfBlock(Warp.WarpSize), layout.Columns / BlockLength);
         for (var done = 0; done < blocks; done += Group.DimX / lanes)
         {
             // All lanes of a warp must be there when they exchange values.
@@ -88,12 +88,12 @@ public static class QuantizeKernels
         }
     }
 
-    private static long BlockOf(Int8Layout layout) => ((long)Grid.IdxX * (Group.DimX / LanesOfBlock())) + (Group.IdxX / LanesOfBlock());
+    private static long BlockOf(Int8Layout layout) => ((long)Grid.IdxX * (Group.DimX / LanesOfBlock(Warp.WarpSize))) + (Group.IdxX / LanesOfBlock(Warp.WarpSize));
 
     // All lanes of a warp must be here, also of a block that is not to be written.
     private static void Write(ArrayView<float> input, long block, bool isWanted, ArrayView<byte> output, Int8Layout layout)
     {
-        var (lanes, first) = (LanesOfBlock(), block * BlockLength);
+        var (lanes, first) = (LanesOfBlock(Warp.WarpSize), block * BlockLength);
         var largest = 0f;
         for (var i = Group.IdxX % lanes; i < BlockLength; i += lanes)
             largest = Math.Max(largest, Math.Abs(input[first + i]));
