@@ -94,7 +94,9 @@ internal sealed class WorkerConnections(Placement placement, ClusterConfig confi
                     return await LoadOnceAsync(request, stage, source, Observe, cancellation);
                 }
                 catch (StageFailureException error) when (
-                    error.Failure.Code is FailureCode.HopLost or FailureCode.WeightsUnavailable or FailureCode.WorkerStopping
+                    // It was trusted when weights began to be sent: a door shut since then is that of a proxy whose worker is gone.
+                    error.Failure.Code
+                        is FailureCode.HopLost or FailureCode.WeightsUnavailable or FailureCode.WorkerStopping or FailureCode.NotTrusted
                     && sending?.Elapsed < ResumePatience)
                 {
                     received = 0;
