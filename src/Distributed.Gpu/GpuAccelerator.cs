@@ -14,6 +14,9 @@ public sealed class GpuAccelerator
     /// <summary>More threads than these in a group share nothing that would be worth their waiting for each other.</summary>
     internal const int MaxGroupThreads = 128;
 
+    // Of twice as many, each thread would have 64 registers at most, and a kernel that wants more could not be launched.
+    private const int MaxWideGroupThreads = 512;
+
     private readonly Lock _gate = new();
     private readonly Dictionary<QuantType, FormatKernels> _formats = [];
     private readonly Dictionary<QuantType, Int8Kernels> _int8 = [];
@@ -23,7 +26,8 @@ public sealed class GpuAccelerator
     {
         (Name, Accelerator) = (name, accelerator);
         GroupThreads = Math.Min(MaxGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize * accelerator.WarpSize;
-        WideGroupThreads = Math.Min(WarpSum.MaxWarps, accelerator.MaxNumThreadsPerGroup / accelerator.WarpSize) * accelerator.WarpSize;
+        var wide = Math.Min(MaxWideGroupThreads, accelerator.MaxNumThreadsPerGroup) / accelerator.WarpSize;
+        WideGroupThreads = Math.Min(WarpSum.MaxWarps, wide) * accelerator.WarpSize;
         IsTensor = TensorCore.IsIn(accelerator);
         Kernels = new GpuKernels(accelerator, Clock);
         _tables = accelerator.Allocate1D(DeviceTables.Create());
@@ -49,7 +53,7 @@ public sealed class GpuAccelerator
     /// <summary>Threads of a group whose threads work together: whole warps.</summary>
     internal int GroupThreads { get; }
 
-    /// <summary>Threads of a group that is alone with a row: as many whole warps as add up together.</summary>
+    /// <summary>Threads of a group that has a row to itself: whole warps.</summary>
     internal int WideGroupThreads { get; }
 
     /// <summary>Whether products of many inputs run on tensor cores.</summary>

@@ -102,7 +102,7 @@ public class CudaTests
 
     private sealed class CudaFusedTests : FusedTests
     {
-        protected override GpuBackend CreateBackend() => CudaTests.CreateBackend();
+        protected override IReadOnlyList<Backend> CreateBackends() => [CudaTests.CreateBackend()];
     }
 }
 

@@ -1,15 +1,14 @@
 using Distributed.Core;
 using Distributed.Core.Quantization;
 using Distributed.Testing;
+using Distributed.Testing.Ops;
 
 namespace Distributed.Gpu.Tests;
 
 /// <summary>What shares a launch, or bytes that another operation made, has the bits of what is done by itself.</summary>
-public abstract class FusedTests
+public abstract class FusedTests : OpTests
 {
     private const int Columns = 256;
-
-    protected abstract GpuBackend CreateBackend();
 
     [Theory]
     [InlineData("Q4_0", 1)]
@@ -17,14 +16,14 @@ public abstract class FusedTests
     [InlineData("Q5_K", 3)]
     public void Matrices_of_one_input_have_the_bits_of_each_alone(string name, int tokens)
     {
-        using var backend = CreateBackend();
+        using var backend = CreateBackends().Single();
         backend.Reserve(tokens, Columns);
         var type = QuantTypes.ByName(name);
         // Four of a kind, of which three go together at most, and one that is not multiplied as bytes.
         int[] rows = [24, 9, 13, 5, 7];
         var weights = rows.Select((count, i) => backend.Load(TestTensors.Random(i == 3 ? F32.Type : type, count, Columns, i))).ToArray();
-        var norm = new Norm(backend.Load(TestTensors.Of(Values(Columns, 1), Columns)), 1e-5f);
-        using var input = Upload(backend, Values(tokens * Columns, 2));
+        var norm = new Norm(backend.Load(TestTensors.Of(Normal(Columns, 1), Columns)), 1e-5f);
+        using var input = Upload(backend, Normal(tokens * Columns, 2), Columns);
 
         foreach (var normed in new[] { norm, null })
         {
@@ -47,16 +46,16 @@ public abstract class FusedTests
     [InlineData(Activation.ClampedSwish, true)]
     public void Activated_values_have_the_same_bits_with_and_without_bytes(Activation activation, bool hasUp)
     {
-        using var plain = CreateBackend();
-        using var backend = CreateBackend();
+        using var plain = CreateBackends().Single();
+        using var backend = CreateBackends().Single();
         Load(backend);
         Assert.Equal(Activated(plain), Activated(backend));
 
-        float[] Activated(GpuBackend on)
+        float[] Activated(Backend on)
         {
             on.Reserve(3, Columns);
-            using var gate = Upload(on, Values(3 * Columns, 3));
-            using var up = Upload(on, Values(3 * Columns, 4));
+            using var gate = Upload(on, Normal(3 * Columns, 3), Columns);
+            using var up = Upload(on, Normal(3 * Columns, 4), Columns);
             on.Activate(activation, gate, hasUp ? up : null, 3);
             return Download(on, gate, 3);
         }
@@ -70,12 +69,12 @@ public abstract class FusedTests
     public void Bytes_of_an_activation_are_used_only_while_they_are_its_own(string between)
     {
         const int Tokens = 3;
-        using var backend = CreateBackend();
+        using var backend = CreateBackends().Single();
         backend.Reserve(Tokens, Columns);
         var weight = Load(backend);
-        var bias = backend.Load(TestTensors.Of(Values(Columns, 5), Columns));
-        using var gate = Upload(backend, Values(Tokens * Columns, 3));
-        using var other = Upload(backend, Values(Tokens * Columns, 4));
+        var bias = backend.Load(TestTensors.Of(Normal(Columns, 5), Columns));
+        using var gate = Upload(backend, Normal(Tokens * Columns, 3), Columns);
+        using var other = Upload(backend, Normal(Tokens * Columns, 4), Columns);
         using var result = backend.Allocate(Tokens, weight.Rows);
         var rows = between == "fewer rows" ? 1 : Tokens;
 
@@ -86,7 +85,7 @@ public abstract class FusedTests
             backend.NormMatMul(other, Tokens, null, [weight], [result]);
         var actual = Multiply(gate);
 
-        using var copy = Upload(backend, Download(backend, gate, Tokens));
+        using var copy = Upload(backend, Download(backend, gate, Tokens), Columns);
         Assert.Equal(Multiply(copy), actual);
 
         float[] Multiply(Activations input)
@@ -97,25 +96,5 @@ public abstract class FusedTests
         }
     }
 
-    private static Weight Load(GpuBackend backend) => backend.Load(TestTensors.Random(Q8_0.Type, 11, Columns, 6));
-
-    private static Activations Upload(GpuBackend backend, float[] values)
-    {
-        var activations = backend.Allocate(values.Length / Columns, Columns);
-        backend.Upload(values, activations, values.Length / Columns);
-        return activations;
-    }
-
-    private static float[] Download(GpuBackend backend, Activations activations, int rows)
-    {
-        var values = new float[rows * activations.Columns];
-        backend.Download(activations, rows, values);
-        return values;
-    }
-
-    private static float[] Values(int count, int seed)
-    {
-        var random = new Random(seed);
-        return [.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() * 4) - 2)];
-    }
+    private static Weight Load(Backend backend) => backend.Load(TestTensors.Random(Q8_0.Type, 11, Columns, 6));
 }

@@ -61,5 +61,5 @@ public sealed class IlgpuCpuLoadTests : LoadTests
 
 public sealed class IlgpuCpuFusedTests : FusedTests
 {
-    protected override GpuBackend CreateBackend() => IlgpuCpu.CreateBackend();
+    protected override IReadOnlyList<Backend> CreateBackends() => [IlgpuCpu.CreateBackend()];
 }

@@ -41,5 +41,5 @@ public sealed class WideWarpPrefillTests : PrefillTests
 
 public sealed class WideWarpFusedTests : FusedTests
 {
-    protected override GpuBackend CreateBackend() => WideWarps.CreateBackend();
+    protected override IReadOnlyList<Backend> CreateBackends() => [WideWarps.CreateBackend()];
 }
