@@ -21,7 +21,7 @@ public abstract class LoadTests
         mover.Start();
         try
         {
-            for (var load = 0; load < 12; load++)
+            for (var load = 0; load < 6; load++)
                 Assert.Equal(expected, Logits());
         }
         finally
