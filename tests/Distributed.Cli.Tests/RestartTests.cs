@@ -123,6 +123,8 @@ public partial class RestartTests(ITestOutputHelper output)
     public async Task A_second_coordinator_on_the_same_state_is_refused()
     {
         await using var cluster = await ServedCluster.StartAsync("split: all", "a");
+        // Held: a coordinator whose input nobody holds any more is one that ends.
+        await using var first = cluster.Serve;
 
         var second = await Assert.ThrowsAnyAsync<Exception>(cluster.ServeAsync);
 

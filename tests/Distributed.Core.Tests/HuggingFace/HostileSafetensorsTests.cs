@@ -74,12 +74,14 @@ public sealed class HostileSafetensorsTests : IDisposable
         var whole = File.ReadAllBytes(Weights);
         var header = (int)BitConverter.ToInt64(whole);
         var (opened, refused) = (0, 0);
-        Gen.Select(Gen.Int[0, header + 7], Gen.Char["0123456789{}[],:\"-eE \\.FB6"], Gen.Int[0, header + 7], Gen.Byte).Sample((at, with, flipped, by) =>
+        // Hardly any other character is harmless, spaces beside punctuation and bits of the data are.
+        var character = Gen.Select(Gen.Int[0, header + 7], Gen.Char["0123456789{}[],:\"-eE \\.FB6"], (at, with) => (At: at, With: (byte)with));
+        var bits = Gen.Select(Gen.Int[0, whole.Length - 1], Gen.Byte, (at, by) => (At: at, With: (byte)(whole[at] ^ by)));
+        Gen.OneOf(character.Array[1], character.Array[1, 2], bits.Array[1, 3]).Sample(changes =>
         {
             var bytes = whole.ToArray();
-            bytes[at] = (byte)with;
-            if (by < 64)
-                bytes[flipped] ^= by;
+            foreach (var (at, with) in changes)
+                bytes[at] = with;
             File.WriteAllBytes(Weights, bytes);
             try
             {
@@ -94,7 +96,7 @@ public sealed class HostileSafetensorsTests : IDisposable
                 refused++;
             }
         }, iter: 1000, threads: 1);
-        Assert.True(opened > 10 && refused > 100, $"{opened} opened, {refused} were refused: the test says little");
+        Assert.True(opened > 100 && refused > 100, $"{opened} opened, {refused} were refused: the test says little");
     }
 
     [Fact]
