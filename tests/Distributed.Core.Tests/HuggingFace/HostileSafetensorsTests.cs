@@ -1,3 +1,4 @@
+using System.Text;
 using CsCheck;
 using Distributed.Testing;
 
@@ -71,17 +72,19 @@ public sealed class HostileSafetensorsTests : IDisposable
     [Fact]
     public void A_changed_header_is_refused_or_read_to_the_last_byte()
     {
-        var whole = File.ReadAllBytes(Weights);
+        var file = File.ReadAllBytes(Weights);
+        var end = 8 + (int)BitConverter.ToInt64(file);
+        var json = Encoding.UTF8.GetString(file[8..end]);
+        // A third of the header is a text in which hardly any change does harm; elsewhere nearly every one does.
+        var whole = SafetensorsWriter.ToBytes(json.Replace("\"pt\"", $"\"{new string('x', json.Length / 2)}\"", StringComparison.Ordinal), file[end..]);
         var header = (int)BitConverter.ToInt64(whole);
         var (opened, refused) = (0, 0);
-        // Hardly any other character is harmless, spaces beside punctuation and bits of the data are.
-        var character = Gen.Select(Gen.Int[0, header + 7], Gen.Char["0123456789{}[],:\"-eE \\.FB6"], (at, with) => (At: at, With: (byte)with));
-        var bits = Gen.Select(Gen.Int[0, whole.Length - 1], Gen.Byte, (at, by) => (At: at, With: (byte)(whole[at] ^ by)));
-        Gen.OneOf(character.Array[1], character.Array[1, 2], bits.Array[1, 3]).Sample(changes =>
+        Gen.Select(Gen.Int[0, header + 7], Gen.Char["0123456789{}[],:\"-eE \\.FB6"], Gen.Int[0, header + 7], Gen.Byte).Sample((at, with, flipped, by) =>
         {
             var bytes = whole.ToArray();
-            foreach (var (at, with) in changes)
-                bytes[at] = with;
+            bytes[at] = (byte)with;
+            if (by < 64)
+                bytes[flipped] ^= by;
             File.WriteAllBytes(Weights, bytes);
             try
             {
