@@ -2,7 +2,7 @@ namespace Distributed.Worker;
 
 /// <summary>
 /// Which tokens the keys and values of each sequence are of. A coordinator that was started again holds this against what it knows of its
-/// sessions: what agrees need not be computed again, whatever it missed before it ended. Written by the stage's thread, read by any.
+/// sessions: what agrees need not be computed again, whatever it missed before it ended. Written between steps, read by any thread.
 /// </summary>
 internal sealed class HeldTokens
 {

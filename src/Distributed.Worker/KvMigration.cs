@@ -18,7 +18,7 @@ namespace Distributed.Worker;
 /// <param name="stages">Its stages.</param>
 internal sealed class KvMigration(WorkerOptions options, LoadedStages stages)
 {
-    // Large enough for the wire, small enough that a stage's thread is soon free for the next step.
+    // Large enough for the wire, small enough that the stage is soon free for the next step.
     private const int ChunkBytes = 1 << 20;
     private const int MostSequences = 1 << 12;
     private const int MostPatienceMs = 60_000;

@@ -103,7 +103,9 @@ public sealed class StageWatch
     /// <summary>The events of one watcher, few and few bytes of them.</summary>
     public sealed class Watcher
     {
-        private readonly Channel<StageEvent> _events = Channel.CreateBounded<StageEvent>(QueueLength);
+        // Whoever has an event carries it to the transport.
+        private readonly Channel<StageEvent> _events = Channel.CreateBounded<StageEvent>(
+            new BoundedChannelOptions(QueueLength) { SingleReader = true, AllowSynchronousContinuations = true });
 
         // Holds the one large event that is on its way.
         private readonly Channel<StageEvent> _large = Channel.CreateBounded<StageEvent>(1);

@@ -9,7 +9,7 @@ using Distributed.Engine.KvCache;
 
 namespace Distributed.Worker;
 
-/// <summary>Carries out a stage's orders one after the other, on one thread.</summary>
+/// <summary>Carries out a stage's orders, one after the other.</summary>
 /// <param name="identity">Which stage this is.</param>
 /// <param name="stage">The stage.</param>
 /// <param name="device">The device's name, for reports.</param>
