@@ -14,7 +14,8 @@ public class DrainTests(ITestOutputHelper output)
     [Fact]
     public async Task Layers_move_away_from_a_drained_worker_and_back_while_answers_go_on_and_the_next_coordinator_knows()
     {
-        await using var cluster = await ServedCluster.StartAsync("link: delay=8ms\nsplit: all", "a", "b", "c");
+        // So slow that answers go on while a busy machine takes seconds for each of the commands.
+        await using var cluster = await ServedCluster.StartAsync("link: delay=16ms\nsplit: all", "a", "b", "c");
         var undisturbed = await Task.WhenAll(cluster.AskAsync(First, Story), cluster.AskAsync(Second, Story));
 
         var running = new[] { cluster.AskAsync(First, Story), cluster.AskAsync(Second, Story) };

@@ -15,14 +15,17 @@ public abstract class LoadTests
         // Q4_0 is rearranged on its way, in memory that the collector may move.
         using var model = new ModelFile(new SyntheticModel(
             SyntheticPlan.Parse("layers=2,hidden=256,ffn=512,heads=4,kv=2,vocab=300:Q4_0", "type"), 1, default));
+        using var loading = new ManualResetEventSlim();
         var expected = Logits();
         using var done = new CancellationTokenSource();
-        var mover = new Thread(() => Move(done.Token));
+        var mover = new Thread(() => Move(loading, done.Token));
         mover.Start();
         try
         {
+            var before = GC.CollectionCount(0);
             for (var load = 0; load < 6; load++)
                 Assert.Equal(expected, Logits());
+            Assert.InRange(GC.CollectionCount(0) - before, 12, int.MaxValue);
         }
         finally
         {
@@ -33,20 +36,24 @@ public abstract class LoadTests
         float[] Logits()
         {
             using var backend = CreateBackend();
+            loading.Set();
             using var stage = Stage.Load(model, backend, new StageSpec(0, model.Config.NumLayers, true, true, 1, KvType.F16, 1, 1));
+            loading.Reset();
             var logits = new float[model.Config.VocabSize];
             stage.Forward([new SequenceSlice(0, 0, 1)], [5], [0], [], logits);
             return logits;
         }
     }
 
-    // Objects move into the room of others that are gone: so some stay and some go.
-    private static void Move(CancellationToken done)
+    // Objects move into the room of others that are gone: so some stay and some go. Only while weights are loaded: it halts all threads.
+    private static void Move(ManualResetEventSlim loading, CancellationToken done)
     {
         var random = new Random(2);
         var kept = new byte[2000][];
         for (var turn = 0; !done.IsCancellationRequested; turn++)
         {
+            if (!loading.Wait(TimeSpan.FromMilliseconds(100), CancellationToken.None))
+                continue;
             for (var i = 0; i < kept.Length; i++)
                 kept[random.Next(kept.Length)] = new byte[random.Next(200, 4000)];
             GC.Collect(turn % 16 == 15 ? 2 : 0, GCCollectionMode.Forced, blocking: true, compacting: true);
