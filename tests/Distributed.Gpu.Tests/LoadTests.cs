@@ -23,9 +23,8 @@ public abstract class LoadTests
         try
         {
             var before = GC.CollectionCount(0);
-            for (var load = 0; load < 6; load++)
+            for (var load = 0; load < 6 || GC.CollectionCount(0) - before < 24; load++)
                 Assert.Equal(expected, Logits());
-            Assert.InRange(GC.CollectionCount(0) - before, 12, int.MaxValue);
         }
         finally
         {
