@@ -14,8 +14,8 @@ namespace Distributed.Worker;
 /// the next stage or, on the last one, to the watcher. Receiving, computing and sending overlap: the loop itself sends only what
 /// takes no time, as a token's hidden state does.
 /// <para>
-/// The loop runs on the threads of the pool, as the transport does: the one that has read a frame also computes it, and the one that
-/// has computed it also sends the outcome. Each hand-over to a thread of its own would be a core to wake, up to 150 µs of a hop.
+/// The loop runs on the threads of the pool, as the transport does: most often the one that has read a frame also computes it, and the
+/// one that has computed it also sends the outcome. Each hand-over to a thread of its own would be a core to wake, up to 150 µs of a hop.
 /// </para>
 /// </summary>
 public sealed class StageRunner : IAsyncDisposable
@@ -23,7 +23,7 @@ public sealed class StageRunner : IAsyncDisposable
     // Enough that a stage never waits for its neighbour's hands, few enough that a slow one soon holds the others back.
     private const int QueueLength = 4;
 
-    // More bytes than these are sent from another thread: this one has the next step to compute.
+    // More bytes than these are sent from another thread: the loop's has the next step to compute.
     private const int LargeBytes = 64 << 10;
 
     // Sequences that one release may name: more than a stage can hold.
@@ -41,7 +41,8 @@ public sealed class StageRunner : IAsyncDisposable
     private readonly NodePeer? _nextPeer;
     private readonly TimeSpan? _nextTimeout;
     private readonly StepComputation _computation;
-    private readonly Channel<StageOrder> _inbox = Channel.CreateBounded<StageOrder>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+    // Whoever adds goes on before the loop does: it has more to read from its stream while this step is computed.
+    private readonly Channel<StageOrder> _inbox = Channel.CreateBounded<StageOrder>(QueueLength);
     private readonly SemaphoreSlim _unsent = new(QueueLength);
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _computing;
@@ -81,6 +82,7 @@ public sealed class StageRunner : IAsyncDisposable
         _nextHere = nextHere;
         _owned = owned;
         _computation = new StepComputation(identity, stage, device);
+        PoolThreads.Add();
         _computing = Task.Run(ComputeAsync);
     }
 
@@ -138,6 +140,8 @@ public sealed class StageRunner : IAsyncDisposable
     {
         Identity.Check(hello);
         await FollowAsync(hello.Term, hello.Sender);
+        if (_inbox.Reader.Completion is { IsFaulted: true, Exception.InnerException: { } ended })
+            throw ended;
         if (Interlocked.Exchange(ref _attached, 1) == 1)
             throw Identity.Fail(FailureCode.StageBusy, $"another stream already feeds this stage in epoch {Identity.Epoch}");
         _lastStep = -1;
@@ -278,8 +282,9 @@ public sealed class StageRunner : IAsyncDisposable
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 1)
             return;
-        _inbox.Writer.TryComplete();
+        // In this order: a loop that finds its inbox closed before it is to stop takes that for a fault.
         await _stopping.CancelAsync();
+        _inbox.Writer.TryComplete();
         Watch.Close();
         // Whoever unloads a stage that is still fed knows that its neighbours are not to be waited for.
         if (Interlocked.Exchange(ref _nextStream, null) is { } next)
@@ -287,6 +292,7 @@ public sealed class StageRunner : IAsyncDisposable
         await DetachAsync();
         // A step under way is finished first: its memory must not be freed below it.
         await _computing;
+        PoolThreads.Remove();
         await _sending.WaitAsync(StopTimeout).ContinueWith(_ => { }, TaskScheduler.Default);
         _stage.Dispose();
         foreach (var owned in _owned)
@@ -307,9 +313,9 @@ public sealed class StageRunner : IAsyncDisposable
         {
             await _inbox.Writer.WriteAsync(order, cancellation);
         }
-        catch (ChannelClosedException)
+        catch (ChannelClosedException error)
         {
-            throw Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded");
+            throw error.InnerException as StageFailureException ?? Identity.Fail(FailureCode.UnknownStage, "the stage has been unloaded");
         }
     }
 
@@ -343,16 +349,26 @@ public sealed class StageRunner : IAsyncDisposable
                 _sending = SendBehindAsync(_sending, outcome, order.Stream);
             }
         }
-        catch (Exception error) when (error is OperationCanceledException or ChannelClosedException)
+        catch (Exception) when (_stopping.IsCancellationRequested)
         {
         }
-#pragma warning disable CA1031 // Whatever it is, the coordinator must not wait for a stage whose loop has ended.
+#pragma warning disable CA1031 // Whatever it is, nobody may wait for a stage whose loop has ended.
         catch (Exception error)
 #pragma warning restore CA1031
         {
-            var failure = Identity.Fail(FailureCode.StageFailed, $"the stage's loop has ended: {error.Message}");
-            await Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
+            await EndAsync(Identity.Fail(FailureCode.StageFailed, $"the stage's loop has ended: {error.Message}", error));
         }
+
+        while (_inbox.Reader.TryRead(out var left))
+            left.Step?.ReturnHidden();
+    }
+
+    private async Task EndAsync(StageFailureException failure)
+    {
+        _isComputing = false;
+        _inbox.Writer.TryComplete(failure);
+        await Watch.PublishAsync(new StageEvent { Failure = failure.Failure }, CancellationToken.None);
+        await _stopping.CancelAsync();
     }
 
     private async Task SendBehindAsync(Task before, StageOutcome outcome, int stream)

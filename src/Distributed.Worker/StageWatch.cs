@@ -39,15 +39,19 @@ public sealed class StageWatch
     /// <summary>Starts watching; ends when the stage does or another watcher comes.</summary>
     public Watcher Open()
     {
+        var watcher = new Watcher();
+        Watcher? before;
+        bool closed;
         lock (_lock)
         {
-            _watcher?.End();
-            _watcher = new Watcher();
+            (before, _watcher, closed) = (_watcher, watcher, _closed);
             Failure = null;
-            if (_closed)
-                _watcher.End();
-            return _watcher;
         }
+
+        before?.End();
+        if (closed)
+            watcher.End();
+        return watcher;
     }
 
     /// <summary>Stops watching.</summary>
@@ -57,10 +61,11 @@ public sealed class StageWatch
         {
             if (_watcher != watcher)
                 return;
-            _watcher.End();
             _watcher = null;
             _unwatchedSince = Stopwatch.GetTimestamp();
         }
+
+        watcher.End();
     }
 
     /// <summary>Gives a watcher up: whoever feeds the stage is told, too.</summary>
@@ -93,11 +98,14 @@ public sealed class StageWatch
     /// <summary>Ends the watcher's stream for good.</summary>
     public void Close()
     {
+        Watcher? watcher;
         lock (_lock)
         {
             _closed = true;
-            _watcher?.End();
+            watcher = _watcher;
         }
+
+        watcher?.End();
     }
 
     /// <summary>The events of one watcher, few and few bytes of them.</summary>
@@ -134,6 +142,7 @@ public sealed class StageWatch
             }
         }
 
+        // Not under a lock: whoever reads the events goes on right here when they end.
         internal void End()
         {
             _events.Writer.TryComplete();

@@ -19,6 +19,9 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private readonly HeldTokens _held = new();
     private readonly int _hiddenSize = stage.Config.HiddenSize;
     private readonly int _vocabSize = stage.Config.VocabSize;
+
+    // All tokens' logits may be a hundred MiB. The shared pool would keep an array for each thread that a step has run on.
+    private readonly ArrayPool<float> _logits = ArrayPool<float>.Create(Array.MaxLength, 1);
     private readonly long[] _layerMoments = new long[stage.Spec.NumLayers + 1];
 
     /// <summary>Which tokens the sequences have.</summary>
@@ -134,7 +137,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
     private StageOutcome ComputeResult(Step step, StageTiming timing, long started)
     {
         var outputs = Outputs(step);
-        var logits = ArrayPool<float>.Shared.Rent(Math.Max(1, checked(outputs.Length * _vocabSize)));
+        var logits = _logits.Rent(Math.Max(1, checked(outputs.Length * _vocabSize)));
         try
         {
             Forward(step, timing, outputs, logits.AsSpan(0, outputs.Length * _vocabSize));
@@ -144,7 +147,7 @@ public sealed class StepComputation(StageIdentity identity, Stage stage, string 
         }
         finally
         {
-            ArrayPool<float>.Shared.Return(logits);
+            _logits.Return(logits);
         }
     }
 

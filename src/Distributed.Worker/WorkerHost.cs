@@ -33,7 +33,6 @@ public static partial class WorkerHost
         foreach (var reason in devices.Missing)
             await Console.Error.WriteLineAsync(reason);
         using var profiles = new DeviceProfiles(options.Data, options.Name);
-        LeaveThreads(devices.All.Count);
         if (options.Listen.SocketPath is { } path)
             RemoveStaleSocket(path);
 
@@ -137,13 +136,6 @@ public static partial class WorkerHost
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             folder.Delete(recursive: true);
         }
-    }
-
-    // Stages compute on threads of the pool, for seconds at times: beside them there are as many as usual for all that is asked.
-    private static void LeaveThreads(int computing)
-    {
-        ThreadPool.GetMinThreads(out var usual, out var completions);
-        ThreadPool.SetMinThreads(Math.Max(usual, Environment.ProcessorCount + computing), completions);
     }
 
     private static void CheckDoor(WorkerOptions options)

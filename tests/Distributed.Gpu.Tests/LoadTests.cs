@@ -18,13 +18,16 @@ public abstract class LoadTests
         using var loading = new ManualResetEventSlim();
         var expected = Logits();
         using var done = new CancellationTokenSource();
-        var mover = new Thread(() => Move(loading, done.Token));
+        var moves = 0;
+        var mover = new Thread(() => Move(loading, () => Interlocked.Increment(ref moves), done.Token));
         mover.Start();
         try
         {
-            var before = GC.CollectionCount(0);
-            for (var load = 0; load < 6 || GC.CollectionCount(0) - before < 24; load++)
+            for (var load = 0; Volatile.Read(ref moves) < 12; load++)
+            {
+                Assert.InRange(load, 0, 200);
                 Assert.Equal(expected, Logits());
+            }
         }
         finally
         {
@@ -45,7 +48,7 @@ public abstract class LoadTests
     }
 
     // Objects move into the room of others that are gone: so some stay and some go. Only while weights are loaded: it halts all threads.
-    private static void Move(ManualResetEventSlim loading, CancellationToken done)
+    private static void Move(ManualResetEventSlim loading, Action moved, CancellationToken done)
     {
         var random = new Random(2);
         var kept = new byte[2000][];
@@ -55,7 +58,11 @@ public abstract class LoadTests
                 continue;
             for (var i = 0; i < kept.Length; i++)
                 kept[random.Next(kept.Length)] = new byte[random.Next(200, 4000)];
+            if (!loading.IsSet)
+                continue;
             GC.Collect(turn % 16 == 15 ? 2 : 0, GCCollectionMode.Forced, blocking: true, compacting: true);
+            if (loading.IsSet)
+                moved();
         }
     }
 }

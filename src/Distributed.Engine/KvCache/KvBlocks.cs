@@ -6,7 +6,7 @@ namespace Distributed.Engine.KvCache;
 /// <summary>
 /// Hands out the blocks of a stage's KV cache: a pool of free ones, and per sequence a table of those it holds (Kwon et al. 2023).
 /// Sequences that begin with the same tokens may share whole blocks; a shared block is never written to.
-/// Safe to ask from any thread; the tables it gives out are to be read by the thread that extends and releases.
+/// Safe to ask from any thread; the tables it gives out are to be read by whoever extends and releases, one at a time.
 /// </summary>
 public sealed class KvBlocks
 {
