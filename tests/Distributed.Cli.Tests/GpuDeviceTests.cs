@@ -5,7 +5,12 @@ using Distributed.Testing;
 
 namespace Distributed.Cli.Tests;
 
-/// <summary>A worker with a graphics card and a processor; ILGPU's CPU device stands for the card.</summary>
+/// <summary>
+/// A worker with a graphics card and a processor; ILGPU's CPU device stands for the card. Behind all other tests: its threads wait for each
+/// other thousands of times, and take up to ten times as long when they share their processors.
+/// </summary>
+[CollectionDefinition(nameof(GpuDeviceTests), DisableParallelization = true)]
+[Collection(nameof(GpuDeviceTests))]
 public sealed partial class GpuDeviceTests : IDisposable
 {
     private readonly TempFolder _folder = new();
