@@ -23,7 +23,7 @@ public abstract class LoadTests
         mover.Start();
         try
         {
-            for (var load = 0; Volatile.Read(ref moves) < 12; load++)
+            for (var load = 0; load < 20 || Volatile.Read(ref moves) < 40; load++)
             {
                 Assert.InRange(load, 0, 200);
                 Assert.Equal(expected, Logits());
@@ -54,11 +54,10 @@ public abstract class LoadTests
         var kept = new byte[2000][];
         for (var turn = 0; !done.IsCancellationRequested; turn++)
         {
-            if (!loading.Wait(TimeSpan.FromMilliseconds(100), CancellationToken.None))
-                continue;
             for (var i = 0; i < kept.Length; i++)
                 kept[random.Next(kept.Length)] = new byte[random.Next(200, 4000)];
-            if (!loading.IsSet)
+            // Made before, so that a load of milliseconds is long enough to move them in.
+            if (!loading.Wait(TimeSpan.FromMilliseconds(100), CancellationToken.None))
                 continue;
             GC.Collect(turn % 16 == 15 ? 2 : 0, GCCollectionMode.Forced, blocking: true, compacting: true);
             if (loading.IsSet)
