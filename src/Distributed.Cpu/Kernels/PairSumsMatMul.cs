@@ -6,18 +6,32 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Products of a panel with AVX2, which has no dot product of bytes: pairs of products are added in 16 bits as long as they fit, and only
-/// then in 32. Eight rows by four tokens are as many sums as leave registers for what is multiplied.
+/// then in 32. Sixteen rows by four tokens are as many sums as leave registers for what is multiplied, so that each value is loaded for
+/// sixteen rows at once.
 /// </summary>
 internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, ByteLanes256, RowBytes256>(InstructionSets.Avx2)
     where TWeights : struct, IInt8Weights
 {
     private const int StepTokens = 4;
-    private const int StepRows = 8;
+    private const int HalfRows = WeightPanel.Rows / 2;
 
+    /// <summary>All of a block, or of a half with a scale of its own, can be added in 16 bits.</summary>
     private static bool IsSmall
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => !TWeights.HasHalves && TWeights.Bits <= 4;
+        get => TWeights.Bits <= 4;
+    }
+
+    private static bool IsSigned
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TWeights.Bits == PairProducts.SignedBits;
+    }
+
+    private static int Halves
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TWeights.HasHalves ? 2 : 1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -32,20 +46,19 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
         var whole = (int)task.Tokens / StepTokens * StepTokens;
         for (var block = 0; block < task.Blocks; block++)
         {
-            for (var row = 0; row < WeightPanel.Rows; row += StepRows)
+            if (whole > 0 && !IsSigned)
+                Block(numbers, factors, values, scales, terms, secondTerms, task.Sums, whole);
+            for (var row = 0; row < WeightPanel.Rows; row += HalfRows)
             {
-                if (whole > 0 && IsSmall && row == 0)
-                    SmallBlock(numbers, factors, values, scales, terms, task.Sums, whole);
-                else if (whole > 0 && !IsSmall)
-                    Block(
-                        numbers + (row * sizeof(int)), factors + row, values, scales, terms, secondTerms, task.Sums + row, whole);
+                if (whole > 0 && IsSigned)
+                    SignedRows(numbers + (row * sizeof(int)), factors + row, values, scales, task.Sums + row, whole);
                 for (var token = whole; token < task.Tokens; token++)
                     VectorInt8MatMul<TWeights, ByteLanes256, RowBytes256, Avx2RowSums>.Block(
                         numbers + (row * sizeof(int)), factors + row, values + (token * WeightPanel.BlockColumns), scales[token], terms[token],
                         TWeights.HasHalves ? secondTerms[token] : 0, task.Sums + (token * WeightPanel.Rows) + row);
             }
             numbers += WeightPanel.BlockBytes;
-            factors += (TWeights.HasHalves ? 2 : 1) * (TWeights.HasMins ? 2 : 1) * WeightPanel.Rows;
+            factors += Halves * (TWeights.HasMins ? 2 : 1) * WeightPanel.Rows;
             values += task.ValuesStep;
             scales = (float*)((byte*)scales + task.ScalesStep);
             terms = (int*)((byte*)terms + task.ScalesStep);
@@ -53,152 +66,150 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
         }
     }
 
-    /// <summary>Eight rows of a block times tokens, a multiple of four.</summary>
+    /// <summary>A block of unsigned numbers times tokens, a multiple of four.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Block(
         byte* numbers, float* factors, sbyte* values, float* scales, int* terms, int* secondTerms, float* sums, int tokens)
     {
         const int columns = WeightPanel.BlockColumns;
-        const int sumRows = WeightPanel.Rows;
-        var halfBytes = TWeights.HasHalves ? WeightPanel.BlockBytes / 2 : WeightPanel.BlockBytes;
-        var runBytes = Math.Min(halfBytes, PairProducts.MostSums(TWeights.Bits) * WeightPanel.ColumnBytes);
+        const int upper = WeightPanel.ColumnBytes / 2;
         var ones = Vector256.Create((short)1);
         for (; tokens > 0; tokens -= StepTokens)
         {
             var number = numbers;
             var value = values;
-            var factor = factors;
-            var term = terms;
-            for (var half = 0; half < (TWeights.HasHalves ? 2 : 1); half++)
+            for (var half = 0; half < Halves; half++)
             {
-                var (a, b, c, d) = (Vector256<int>.Zero, Vector256<int>.Zero, Vector256<int>.Zero, Vector256<int>.Zero);
-                if (!TWeights.HasMins && TWeights.Bits != PairProducts.SignedBits)
+                var endHalf = number + (WeightPanel.BlockBytes / Halves);
+                var term = half == 0 ? terms : secondTerms;
+                // Four tokens with the lower eight rows, and with the upper.
+                Vector256<int> a, b, c, d, e, f, g, h;
+                if (IsSmall)
                 {
-                    a = Vector256.Create(term[0]);
-                    b = Vector256.Create(term[1]);
-                    c = Vector256.Create(term[2]);
-                    d = Vector256.Create(term[3]);
+                    var (i, j, k, l) = (HalfTerm(term), HalfTerm(term + 1), HalfTerm(term + 2), HalfTerm(term + 3));
+                    var (m, n, o, p) = (i, j, k, l);
+                    for (; number < endHalf; number += WeightPanel.ColumnBytes, value += sizeof(int))
+                    {
+                        var (low, high) = (Vector256.Load(number), Vector256.Load(number + upper));
+                        var x = Four(value);
+                        i += Avx2.MultiplyAddAdjacent(low, x);
+                        m += Avx2.MultiplyAddAdjacent(high, x);
+                        x = Four(value + columns);
+                        j += Avx2.MultiplyAddAdjacent(low, x);
+                        n += Avx2.MultiplyAddAdjacent(high, x);
+                        x = Four(value + (2 * columns));
+                        k += Avx2.MultiplyAddAdjacent(low, x);
+                        o += Avx2.MultiplyAddAdjacent(high, x);
+                        x = Four(value + (3 * columns));
+                        l += Avx2.MultiplyAddAdjacent(low, x);
+                        p += Avx2.MultiplyAddAdjacent(high, x);
+                    }
+                    (a, b, c, d) = (Widen(i, ones), Widen(j, ones), Widen(k, ones), Widen(l, ones));
+                    (e, f, g, h) = (Widen(m, ones), Widen(n, ones), Widen(o, ones), Widen(p, ones));
                 }
-                for (var endHalf = number + halfBytes; number < endHalf;)
+                else
                 {
-                    if (TWeights.Bits == PairProducts.SignedBits)
+                    (a, b, c, d) = (WholeTerm(term), WholeTerm(term + 1), WholeTerm(term + 2), WholeTerm(term + 3));
+                    (e, f, g, h) = (a, b, c, d);
+                    for (; number < endHalf; number += 2 * WeightPanel.ColumnBytes, value += 2 * sizeof(int))
                     {
-                        // A sum of two products is all that 16 bits hold. Unsigned numbers are needed on one side: the magnitudes, with
-                        // the signs given to the values.
-                        var signed = (Vector256.Load(number) ^ Vector256.Create(PairProducts.EighthBit)).AsSByte();
-                        var magnitudes = Avx2.Abs(signed);
-                        a += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value), signed)), ones);
-                        b += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + columns), signed)), ones);
-                        c += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + (2 * columns)), signed)), ones);
-                        d += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + (3 * columns)), signed)), ones);
-                        number += WeightPanel.ColumnBytes;
-                        value += sizeof(int);
-                    }
-                    else
-                    {
-                        var (e, f, g, h) = (Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero, Vector256<short>.Zero);
-                        for (var endRun = number + runBytes; number < endRun; number += WeightPanel.ColumnBytes)
-                        {
-                            var n = Vector256.Load(number);
-                            e += Avx2.MultiplyAddAdjacent(n, Four(value));
-                            f += Avx2.MultiplyAddAdjacent(n, Four(value + columns));
-                            g += Avx2.MultiplyAddAdjacent(n, Four(value + (2 * columns)));
-                            h += Avx2.MultiplyAddAdjacent(n, Four(value + (3 * columns)));
-                            value += sizeof(int);
-                        }
-                        a += Avx2.MultiplyAddAdjacent(e, ones);
-                        b += Avx2.MultiplyAddAdjacent(f, ones);
-                        c += Avx2.MultiplyAddAdjacent(g, ones);
-                        d += Avx2.MultiplyAddAdjacent(h, ones);
+                        // Numbers of six bits leave room for two sums of two products.
+                        var (low, high) = (Vector256.Load(number), Vector256.Load(number + upper));
+                        var nextLow = Vector256.Load(number + WeightPanel.ColumnBytes);
+                        var nextHigh = Vector256.Load(number + WeightPanel.ColumnBytes + upper);
+                        var (x, y) = (Four(value), Four(value + sizeof(int)));
+                        a += Widen(Avx2.MultiplyAddAdjacent(low, x) + Avx2.MultiplyAddAdjacent(nextLow, y), ones);
+                        e += Widen(Avx2.MultiplyAddAdjacent(high, x) + Avx2.MultiplyAddAdjacent(nextHigh, y), ones);
+                        (x, y) = (Four(value + columns), Four(value + columns + sizeof(int)));
+                        b += Widen(Avx2.MultiplyAddAdjacent(low, x) + Avx2.MultiplyAddAdjacent(nextLow, y), ones);
+                        f += Widen(Avx2.MultiplyAddAdjacent(high, x) + Avx2.MultiplyAddAdjacent(nextHigh, y), ones);
+                        (x, y) = (Four(value + (2 * columns)), Four(value + (2 * columns) + sizeof(int)));
+                        c += Widen(Avx2.MultiplyAddAdjacent(low, x) + Avx2.MultiplyAddAdjacent(nextLow, y), ones);
+                        g += Widen(Avx2.MultiplyAddAdjacent(high, x) + Avx2.MultiplyAddAdjacent(nextHigh, y), ones);
+                        (x, y) = (Four(value + (3 * columns)), Four(value + (3 * columns) + sizeof(int)));
+                        d += Widen(Avx2.MultiplyAddAdjacent(low, x) + Avx2.MultiplyAddAdjacent(nextLow, y), ones);
+                        h += Widen(Avx2.MultiplyAddAdjacent(high, x) + Avx2.MultiplyAddAdjacent(nextHigh, y), ones);
                     }
                 }
-                var scale = Vector256.Load(factor);
-                Fma.MultiplyAdd(Vector256.ConvertToSingle(a), scale * scales[0], Vector256.Load(sums)).Store(sums);
-                Fma.MultiplyAdd(Vector256.ConvertToSingle(b), scale * scales[1], Vector256.Load(sums + sumRows)).Store(sums + sumRows);
-                Fma.MultiplyAdd(Vector256.ConvertToSingle(c), scale * scales[2], Vector256.Load(sums + (2 * sumRows))).Store(sums + (2 * sumRows));
-                Fma.MultiplyAdd(Vector256.ConvertToSingle(d), scale * scales[3], Vector256.Load(sums + (3 * sumRows))).Store(sums + (3 * sumRows));
-                factor += WeightPanel.Rows;
-                term = secondTerms;
+                var factor = factors + (half * WeightPanel.Rows);
+                Add(a, e, factor, scales, sums);
+                Add(b, f, factor, scales + 1, sums + WeightPanel.Rows);
+                Add(c, g, factor, scales + 2, sums + (2 * WeightPanel.Rows));
+                Add(d, h, factor, scales + 3, sums + (3 * WeightPanel.Rows));
             }
-            term = terms;
-            for (var half = 0; TWeights.HasMins && half < (TWeights.HasHalves ? 2 : 1); half++)
+            for (var half = 0; TWeights.HasMins && half < Halves; half++)
             {
-                var mins = Vector256.Load(factor);
-                var t = (float*)term;
-                Fma.MultiplyAdd(mins, Vector256.Create(t[0]), Vector256.Load(sums)).Store(sums);
-                Fma.MultiplyAdd(mins, Vector256.Create(t[1]), Vector256.Load(sums + sumRows)).Store(sums + sumRows);
-                Fma.MultiplyAdd(mins, Vector256.Create(t[2]), Vector256.Load(sums + (2 * sumRows))).Store(sums + (2 * sumRows));
-                Fma.MultiplyAdd(mins, Vector256.Create(t[3]), Vector256.Load(sums + (3 * sumRows))).Store(sums + (3 * sumRows));
-                factor += WeightPanel.Rows;
-                term = secondTerms;
+                var term = (float*)(half == 0 ? terms : secondTerms);
+                var mins = factors + ((Halves + half) * WeightPanel.Rows);
+                AddMins(mins, term, sums);
+                AddMins(mins, term + 1, sums + WeightPanel.Rows);
+                AddMins(mins, term + 2, sums + (2 * WeightPanel.Rows));
+                AddMins(mins, term + 3, sums + (3 * WeightPanel.Rows));
             }
             values += StepTokens * columns;
             scales += StepTokens;
             terms += StepTokens;
             secondTerms += StepTokens;
-            sums += StepTokens * sumRows;
-        }
-    }
-
-    /// <summary>
-    /// Sixteen rows of a block of small numbers times tokens, a multiple of four: all that is added in 16 bits stays in registers, so that
-    /// each value is loaded for sixteen rows at once.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void SmallBlock(byte* numbers, float* factors, sbyte* values, float* scales, int* terms, float* sums, int tokens)
-    {
-        const int columns = WeightPanel.BlockColumns;
-        for (; tokens > 0; tokens -= StepTokens)
-        {
-            var (a, b, c, d) = (HalfTerm(terms), HalfTerm(terms + 1), HalfTerm(terms + 2), HalfTerm(terms + 3));
-            var (e, f, g, h) = (a, b, c, d);
-            var value = values;
-            for (var number = numbers; number < numbers + WeightPanel.BlockBytes; number += WeightPanel.ColumnBytes)
-            {
-                var (lower, upper) = (Vector256.Load(number), Vector256.Load(number + Vector256<byte>.Count));
-                var x = Four(value);
-                a += Avx2.MultiplyAddAdjacent(lower, x);
-                e += Avx2.MultiplyAddAdjacent(upper, x);
-                x = Four(value + columns);
-                b += Avx2.MultiplyAddAdjacent(lower, x);
-                f += Avx2.MultiplyAddAdjacent(upper, x);
-                x = Four(value + (2 * columns));
-                c += Avx2.MultiplyAddAdjacent(lower, x);
-                g += Avx2.MultiplyAddAdjacent(upper, x);
-                x = Four(value + (3 * columns));
-                d += Avx2.MultiplyAddAdjacent(lower, x);
-                h += Avx2.MultiplyAddAdjacent(upper, x);
-                value += sizeof(int);
-            }
-            Add(a, e, factors, scales[0], terms[0], sums);
-            Add(b, f, factors, scales[1], terms[1], sums + WeightPanel.Rows);
-            Add(c, g, factors, scales[2], terms[2], sums + (2 * WeightPanel.Rows));
-            Add(d, h, factors, scales[3], terms[3], sums + (3 * WeightPanel.Rows));
-            values += StepTokens * columns;
-            scales += StepTokens;
-            terms += StepTokens;
             sums += StepTokens * WeightPanel.Rows;
         }
     }
 
-    /// <summary>Adds a block's products of sixteen rows to one token's sums.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add(Vector256<short> lower, Vector256<short> upper, float* factors, float scale, int term, float* sums)
+    /// <summary>
+    /// Eight rows of a block of signed numbers times tokens, a multiple of four. A sum of two products is all that 16 bits hold. Unsigned
+    /// numbers are needed on one side: the magnitudes, with the signs given to the values.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void SignedRows(byte* numbers, float* factors, sbyte* values, float* scales, float* sums, int tokens)
     {
-        const int half = WeightPanel.Rows / 2;
+        const int columns = WeightPanel.BlockColumns;
+        const int sumRows = WeightPanel.Rows;
         var ones = Vector256.Create((short)1);
-        var (l, u) = (Avx2.MultiplyAddAdjacent(lower, ones), Avx2.MultiplyAddAdjacent(upper, ones));
-        var (first, second) = (Vector256.Load(sums), Vector256.Load(sums + half));
-        first = Fma.MultiplyAdd(Vector256.ConvertToSingle(l), Vector256.Load(factors) * scale, first);
-        second = Fma.MultiplyAdd(Vector256.ConvertToSingle(u), Vector256.Load(factors + half) * scale, second);
-        if (TWeights.HasMins)
+        var factor = Vector256.Load(factors);
+        for (; tokens > 0; tokens -= StepTokens)
         {
-            var t = Vector256.Create(BitConverter.Int32BitsToSingle(term));
-            first = Fma.MultiplyAdd(Vector256.Load(factors + WeightPanel.Rows), t, first);
-            second = Fma.MultiplyAdd(Vector256.Load(factors + WeightPanel.Rows + half), t, second);
+            var (a, b, c, d) = (Vector256<int>.Zero, Vector256<int>.Zero, Vector256<int>.Zero, Vector256<int>.Zero);
+            var value = values;
+            for (var number = numbers; number < numbers + WeightPanel.BlockBytes; number += WeightPanel.ColumnBytes, value += sizeof(int))
+            {
+                var signed = (Vector256.Load(number) ^ Vector256.Create(PairProducts.EighthBit)).AsSByte();
+                var magnitudes = Avx2.Abs(signed);
+                a += Widen(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value), signed)), ones);
+                b += Widen(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + columns), signed)), ones);
+                c += Widen(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + (2 * columns)), signed)), ones);
+                d += Widen(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Four(value + (3 * columns)), signed)), ones);
+            }
+            Add(a, factor, Vector256.Create(*scales), sums);
+            Add(b, factor, Vector256.Create(scales[1]), sums + sumRows);
+            Add(c, factor, Vector256.Create(scales[2]), sums + (2 * sumRows));
+            Add(d, factor, Vector256.Create(scales[3]), sums + (3 * sumRows));
+            values += StepTokens * columns;
+            scales += StepTokens;
+            sums += StepTokens * sumRows;
         }
-        first.Store(sums);
-        second.Store(sums + half);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Widen(Vector256<short> words, Vector256<short> ones) => Avx2.MultiplyAddAdjacent(words, ones);
+
+    /// <summary>Adds one token's products with eight rows, and with the next eight, to its sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(Vector256<int> lower, Vector256<int> upper, float* factors, float* scale, float* sums)
+    {
+        var s = Vector256.Create(*scale);
+        Add(lower, Vector256.Load(factors), s, sums);
+        Add(upper, Vector256.Load(factors + HalfRows), s, sums + HalfRows);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(Vector256<int> products, Vector256<float> factors, Vector256<float> scale, float* sums) =>
+        Fma.MultiplyAdd(Vector256.ConvertToSingle(products), scale * factors, Vector256.Load(sums)).Store(sums);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddMins(float* mins, float* term, float* sums)
+    {
+        var t = Vector256.Create(*term);
+        Fma.MultiplyAdd(t, Vector256.Load(mins), Vector256.Load(sums)).Store(sums);
+        Fma.MultiplyAdd(t, Vector256.Load(mins + HalfRows), Vector256.Load(sums + HalfRows)).Store(sums + HalfRows);
     }
 
     /// <summary>
@@ -209,6 +220,10 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<short> HalfTerm(int* term) =>
         TWeights.HasMins ? Vector256<short>.Zero : Avx2.ShiftRightArithmetic(Avx2.BroadcastScalarToVector256((short*)term), 1);
+
+    /// <summary>The same in 32 bits, where each row has one sum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> WholeTerm(int* term) => TWeights.HasMins ? Vector256<int>.Zero : Vector256.Create(*term);
 
     /// <summary>Four values for each row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
