@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Net;
 using System.Text;
 using Distributed.Cluster.Certificates;
@@ -24,6 +25,10 @@ internal sealed class ConnectionGate
 
     /// <summary>How long one may take for that.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
+
+    // Who is refused may still be sending: until it is silent for so long, but not for ever.
+    private static readonly TimeSpan Silence = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan PartingTimeout = TimeSpan.FromSeconds(1);
 
     private const byte TlsHandshake = 0x16;
     private static readonly byte[] Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8.ToArray();
@@ -78,6 +83,8 @@ internal sealed class ConnectionGate
                 connection.Items[Reason] = $"finds {MaxHandshakes} connections whose ends have not said who they are, the most there may be";
             else if (await SpeaksAsync(connection))
                 await next(connection);
+            else if (connection.Items.ContainsKey(Reason))
+                await HearOutAsync(connection);
         }
         finally
         {
@@ -135,6 +142,30 @@ internal sealed class ConnectionGate
         catch (IOException)
         {
             return false;
+        }
+    }
+
+    // A connection closed with bytes on their way to it is reset: its other end would find a broken pipe, as that of a node that fails,
+    // where it is to find that it was closed.
+    private static async Task HearOutAsync(ConnectionContext connection)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
+        var input = connection.Transport.Input;
+        var began = Stopwatch.GetTimestamp();
+        try
+        {
+            while (Stopwatch.GetElapsedTime(began) < PartingTimeout)
+            {
+                patience.CancelAfter(Silence);
+                var read = await input.ReadAsync(patience.Token);
+                input.AdvanceTo(read.Buffer.End);
+                if (read.IsCompleted)
+                    return;
+            }
+        }
+        catch (Exception error) when (error is OperationCanceledException or IOException)
+        {
+            // It is silent, or has closed the connection itself.
         }
     }
 
