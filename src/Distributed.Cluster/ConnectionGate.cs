@@ -26,7 +26,9 @@ internal sealed class ConnectionGate
     /// <summary>How long one may take for that.</summary>
     public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
-    // Who is refused may still be sending: until it is silent for so long, but not for ever.
+    // Who is refused for what it speaks may still be sending: until it is silent for so long, but not for ever, and no more than a peer
+    // of HTTP/2 may send before it is answered, 65,535 bytes of a call, and what stands around them.
+    private const long MostHeardOut = 128 << 10;
     private static readonly TimeSpan Silence = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan PartingTimeout = TimeSpan.FromSeconds(1);
 
@@ -83,8 +85,6 @@ internal sealed class ConnectionGate
                 connection.Items[Reason] = $"finds {MaxHandshakes} connections whose ends have not said who they are, the most there may be";
             else if (await SpeaksAsync(connection))
                 await next(connection);
-            else if (connection.Items.ContainsKey(Reason))
-                await HearOutAsync(connection);
         }
         finally
         {
@@ -129,6 +129,8 @@ internal sealed class ConnectionGate
 
                 if (isKnown || (read.IsCompleted && !read.Buffer.IsEmpty))
                     connection.Items[Reason] = reason ?? "speaks another protocol";
+                if (isKnown)
+                    await HearOutAsync(connection);
                 if (isKnown || read.IsCompleted)
                     return false;
             }
@@ -154,10 +156,14 @@ internal sealed class ConnectionGate
         var began = Stopwatch.GetTimestamp();
         try
         {
-            while (Stopwatch.GetElapsedTime(began) < PartingTimeout)
+            for (var heard = 0L; heard < MostHeardOut;)
             {
-                patience.CancelAfter(Silence);
+                var left = PartingTimeout - Stopwatch.GetElapsedTime(began);
+                if (left <= TimeSpan.Zero)
+                    return;
+                patience.CancelAfter(left < Silence ? left : Silence);
                 var read = await input.ReadAsync(patience.Token);
+                heard += read.Buffer.Length;
                 input.AdvanceTo(read.Buffer.End);
                 if (read.IsCompleted)
                     return;

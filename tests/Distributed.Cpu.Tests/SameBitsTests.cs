@@ -55,21 +55,62 @@ public class SameBitsTests
                 Assert.Equal(expected, Multiply(name, path, 1, step, columns));
     }
 
-    /// <summary>The bits of all products, with some tokens at a time.</summary>
+    /// <summary>The largest sums there can be: every number of a block (its bytes from first to end) and every value at its end.</summary>
+    [Theory]
+    [InlineData("Q4_0", 2, 18)]
+    [InlineData("Q4_1", 4, 20)]
+    [InlineData("Q5_0", 2, 22)]
+    [InlineData("Q5_1", 4, 24)]
+    [InlineData("Q8_0", 2, 34)]
+    [InlineData("Q2_K", 16, 80)]
+    [InlineData("Q3_K", 0, 96)]
+    [InlineData("Q4_K", 16, 144)]
+    [InlineData("Q5_K", 16, 176)]
+    [InlineData("Q6_K", 0, 192)]
+    [InlineData("MXFP4", 1, 17)]
+    public unsafe void Sums_of_the_largest_numbers_have_the_same_bits(string name, int first, int end)
+    {
+        // Some more than go without a panel.
+        const int tokens = 43;
+        var type = QuantTypes.ByName(name);
+        // As signed bytes, 127 and -128.
+        foreach (var numbers in (byte[])[0xFF, 0x00, 0x7F, 0x80])
+        {
+            var random = TestTensors.Random(type, Rows, Columns, 1);
+            var bytes = new Span<byte>(random.Data, (int)random.Bytes);
+            for (var at = 0; at < bytes.Length; at += type.BlockBytes)
+                bytes[(at + first)..(at + end)].Fill(numbers);
+            var weights = TestTensors.Of("test", type, bytes, Columns, Rows);
+            float[] input = [.. Enumerable.Range(0, tokens * Columns).Select(i => i / Columns % 2 == 0 ? 1f : -1f)];
+            float[] norm = [.. Enumerable.Repeat(1f, Columns)];
+            var expected = Multiply(weights, norm, input, InstructionSets.None, 1, tokens);
+            foreach (var path in InstructionSetPaths.Supported)
+                Assert.Equal(expected, Multiply(weights, norm, input, path, 1, tokens));
+        }
+    }
+
     private static int[] Multiply(string name, InstructionSets path, int threads, int step, int columns = Columns)
     {
-        using var backend = new CpuBackend(threads, path);
-        backend.Reserve(Tokens, columns);
-        var weight = backend.Load(TestTensors.Random(QuantTypes.ByName(name), Rows, columns, 1));
-        var norm = backend.Load(TestTensors.Of([.. Enumerable.Range(0, columns).Select(i => 1 + (i % 7 * 0.1f))], columns));
         var random = new Random(5);
         var input = Enumerable.Range(0, Tokens * columns).Select(_ => (float)random.NextDouble() - 0.4f).ToArray();
-        using var x = backend.Allocate(Tokens, columns);
-        using var y = backend.Allocate(Tokens, Rows);
+        float[] norm = [.. Enumerable.Range(0, columns).Select(i => 1 + (i % 7 * 0.1f))];
+        return Multiply(TestTensors.Random(QuantTypes.ByName(name), Rows, columns, 1), norm, input, path, threads, step);
+    }
+
+    /// <summary>The bits of all products, with some tokens at a time.</summary>
+    private static int[] Multiply(Tensor weights, float[] norms, float[] input, InstructionSets path, int threads, int step)
+    {
+        var (columns, tokens) = (norms.Length, input.Length / norms.Length);
+        using var backend = new CpuBackend(threads, path);
+        backend.Reserve(tokens, columns);
+        var weight = backend.Load(weights);
+        var norm = backend.Load(TestTensors.Of(norms, columns));
+        using var x = backend.Allocate(tokens, columns);
+        using var y = backend.Allocate(tokens, Rows);
         var output = new List<float>();
-        for (var token = 0; token < Tokens; token += step)
+        for (var token = 0; token < tokens; token += step)
         {
-            var count = Math.Min(step, Tokens - token);
+            var count = Math.Min(step, tokens - token);
             backend.Upload(input.AsSpan(token * columns, count * columns), x, count);
             backend.NormMatMul(x, count, new Norm(norm, 1e-5f), [weight], [y]);
             var values = new float[count * Rows];

@@ -6,8 +6,8 @@ namespace Distributed.Cpu.Kernels;
 
 /// <summary>
 /// Products of a panel with AVX2, which has no dot product of bytes: pairs of products are added in 16 bits as long as they fit, and only
-/// then in 32. Sixteen rows by four tokens are as many sums as leave registers for what is multiplied, so that each value is loaded for
-/// sixteen rows at once.
+/// then in 32. Sixteen rows of unsigned numbers by four tokens are as many sums as leave registers for what is multiplied, so that each
+/// value is loaded for sixteen rows at once; signed numbers need more registers, and go by eight rows.
 /// </summary>
 internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, ByteLanes256, RowBytes256>(InstructionSets.Avx2)
     where TWeights : struct, IInt8Weights
@@ -113,7 +113,7 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
                     (e, f, g, h) = (a, b, c, d);
                     for (; number < endHalf; number += 2 * WeightPanel.ColumnBytes, value += 2 * sizeof(int))
                     {
-                        // Numbers of six bits leave room for two sums of two products.
+                        // Numbers of six bits leave room for two sums of two products; those of five, with room for four, come along.
                         var (low, high) = (Vector256.Load(number), Vector256.Load(number + upper));
                         var nextLow = Vector256.Load(number + WeightPanel.ColumnBytes);
                         var nextHigh = Vector256.Load(number + WeightPanel.ColumnBytes + upper);
@@ -214,8 +214,9 @@ internal sealed unsafe class PairSumsMatMul<TWeights>() : Int8MatMul<TWeights, B
 
     /// <summary>
     /// What the two 16-bit sums of a row begin with, so that together they end with the term of an offset in them; 0 for weights with
-    /// mins, whose terms are added as floats. An offset of 8 over 32 values makes at most 8 x 32 x 127 / 2 of each half, and with its own
-    /// products a sum ends within 15 x 127 x 16 of zero; what overflows on the way comes back.
+    /// mins, whose terms are added as floats. An offset of 8 over 32 values (or of 4 over 16) makes at most 8 x 32 x 127 / 2 of each half,
+    /// and with its own products a sum ends within 15 x 127 x 16 of zero; what overflows on the way comes back. Offsets are even, so
+    /// nothing is lost by halving.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<short> HalfTerm(int* term) =>
