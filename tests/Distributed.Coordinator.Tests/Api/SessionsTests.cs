@@ -41,7 +41,7 @@ public sealed class SessionsTests
     {
         await using var server = await RunningServer.StartAsync(workers: 3, change: config => config with { MaxWaiting = 1000 });
         var random = new Random(11);
-        var requests = Enumerable.Range(0, 500).Select(i => RunAsync(
+        var requests = Enumerable.Range(0, 1000).Select(i => RunAsync(
             Request(i % 4, random.Next(1, 150)) with { Session = i % 3 == 0 ? $"s{i % 7}" : null, MaxTokens = random.Next(1, 30) },
             leaveAfter: i % 5 == 0 ? random.Next(0, 5) : null)).ToList();
         while (server.Host.Scheduler.Counts.DecodeTokens < 200)
