@@ -20,7 +20,7 @@ internal unsafe interface IInt8Weights
     /// <summary>Bits of an unsigned number, at most 6; or 8, then it is signed, and what is unsigned of it is 128 more.</summary>
     static abstract int Bits { get; }
 
-    /// <summary>Its factors are IEEE halves: <see cref="WeightPanel.StoreHalves"/>.</summary>
+    /// <summary>Its units have one block, and their factors are IEEE halves: <see cref="WeightPanel.StoreHalves"/>.</summary>
     static abstract bool FactorsAreHalves { get; }
 
     /// <summary>Writes the factors of a unit of some rows to a panel.</summary>

@@ -19,6 +19,10 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
 {
     private const int MostBlocks = 8;
     private const int CacheLine = 64;
+    private const int LinesAhead = 2;
+
+    // Known to the compiler, for most of the types with one.
+    private static bool HasOneBlock => TWeights.FactorsAreHalves;
 
     private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
 
@@ -48,30 +52,41 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
         var memory = stackalloc byte[((factorCount + (2 * WeightPanel.Rows)) * sizeof(float)) + CacheLine];
         var factors = (float*)(memory + (-(nint)memory & (CacheLine - 1)));
         var scratch = factors + factorCount;
-        var tokens = task.Tokens;
+        var step = (nint)task.Tokens;
+        var valuesStep = step * WeightPanel.BlockColumns;
         var values = task.Quantized.Values + (token * WeightPanel.BlockColumns);
         var scales = task.Quantized.Scales + token;
         var terms = task.Quantized.Terms(task.TermSlot, 0) + token;
         var secondTerms = task.Quantized.Terms(task.TermSlot, 1) + token;
         T.StoreSums(default, sums);
         var sum = T.LoadSums(sums);
+        // As many units as some lines have are asked for at once: with each short one, most lines would be asked for several times.
+        var together = Math.Max(1, LinesAhead * CacheLine / unitBytes) * unitBytes;
+        var asked = unit;
         for (var end = unit + (task.Columns / WeightPanel.BlockColumns / unitBlocks * unitBytes); unit < end; unit += unitBytes)
         {
-            WeightAhead.Prefetch(unit, unitBytes, stride, T.Rows);
+            if (unit >= asked)
+            {
+                WeightAhead.Prefetch(unit, together, stride, T.Rows);
+                asked += together;
+            }
+
             if (TWeights.FactorsAreHalves)
                 TWeights.Factors<TBytes>(unit, stride, new(null, factors, null, scratch));
             else
                 Factors(unit, stride, factors, scratch);
             var at = factors;
-            for (var block = 0; block < unitBlocks; block++)
+            var block = 0;
+            do
             {
                 sum = Block(unit, stride, block, at, values, scales, terms, secondTerms, sum);
                 at += WeightPanel.Rows * (TWeights.HasHalves ? 2 : 1) * (TWeights.HasMins ? 2 : 1);
-                values += tokens * WeightPanel.BlockColumns;
-                scales += tokens;
-                terms += tokens;
-                secondTerms += tokens;
+                values += valuesStep;
+                scales += step;
+                terms += step;
+                secondTerms += step;
             }
+            while (!HasOneBlock && ++block < unitBlocks);
         }
         T.StoreSums(sum, sums);
     }
