@@ -133,7 +133,9 @@ public class LoadTests
     {
         await using var worker = await RunningWorker.StartAsync(
             new WorkerOptions { Name = "w", Threads = 1, WatchLease = TimeSpan.FromSeconds(1) });
-        await worker.LoadAsync(RunningWorker.WholeModel());
+        var request = RunningWorker.WholeModel();
+        request.LeaseMs = 0;
+        await worker.LoadAsync(request);
 
         for (var waited = 0; waited < 100; waited++)
         {

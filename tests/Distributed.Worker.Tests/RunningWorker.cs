@@ -63,6 +63,8 @@ public sealed class RunningWorker : IAsyncDisposable
         MaxBatchTokens = 32,
         KvType = "f16",
         KvBlocks = 4,
+        // Many tests watch no stage, or a late one, and on a busy machine take longer than a worker keeps those by itself.
+        LeaseMs = 600_000,
     };
 
     public static Hello Hello(int stage = 0) => new()

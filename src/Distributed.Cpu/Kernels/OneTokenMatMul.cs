@@ -19,9 +19,9 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
 {
     private const int MostBlocks = 8;
     private const int CacheLine = 64;
-    private const int LinesAhead = 2;
+    private const int LinesAtOnce = 2;
 
-    // Known to the compiler, for most of the types with one.
+    // A constant for the compiler, as the number of blocks is not, for all of the types with one block but MXFP4.
     private static bool HasOneBlock => TWeights.FactorsAreHalves;
 
     private static int UnitBlocks => TWeights.Type.BlockLength / WeightPanel.BlockColumns;
@@ -60,8 +60,8 @@ internal static unsafe class OneTokenMatMul<TWeights, TBytes, T, TSums>
         var secondTerms = task.Quantized.Terms(task.TermSlot, 1) + token;
         T.StoreSums(default, sums);
         var sum = T.LoadSums(sums);
-        // As many units as some lines have are asked for at once: with each short one, most lines would be asked for several times.
-        var together = Math.Max(1, LinesAhead * CacheLine / unitBytes) * unitBytes;
+        // The lines of some units are asked for together: unit by unit, those of short ones would be asked for several times.
+        var together = Math.Max(1, LinesAtOnce * CacheLine / unitBytes) * unitBytes;
         var asked = unit;
         for (var end = unit + (task.Columns / WeightPanel.BlockColumns / unitBlocks * unitBytes); unit < end; unit += unitBytes)
         {
